@@ -22,8 +22,8 @@ COUNTRIES = [('DE', 'Germany'), ('FR', 'France'), ('AT', 'Austria')]
 
 # What the hub's user may do: sell, ship and count, keep products and parties, read and post invoices.
 HUB_GROUPS = [
-    ('sale', 'group_sale'),
-    ('stock', 'group_stock'),
+    'sale.group_sale',
+    'stock.group_stock',
 ]
 
 
@@ -40,7 +40,7 @@ def main():
     create_payment_terms()
     create_guest(countries['DE'])
     take_inventory(rows, products)
-    create_hub_user(company)
+    create_hub_user(session, company)
     print(f"ERP set up: {len(products)} products")
 
 
@@ -197,7 +197,7 @@ def take_inventory(rows, products):
     inventory.click('confirm')
 
 
-def create_hub_user(company):
+def create_hub_user(session, company):
     """A user with a password for RPC and a key for REST; the key goes to $ERP_KEY_FILE."""
     User = Model.get('res.user')
     Group = Model.get('res.group')
@@ -206,12 +206,9 @@ def create_hub_user(company):
     with open(os.environ['ERP_PASSWORD_FILE'], encoding='utf-8') as secret:
         password = secret.readline().strip()
     user = User(name="Integration hub", login='hub', password=password)
-    groups = os.environ.get('ERP_HUB_GROUPS')
-    wanted = ([tuple(g.split('.')) for g in groups.split(',')]
-        if groups else HUB_GROUPS)
-    for module, name in wanted:
-        user.groups.append(Group(ModelData.get_id(module, name)))
-    user.companies.append(company)
+    for name in HUB_GROUPS:
+        user.groups.append(Group(ModelData.get_id(name, session.context)))
+    user.companies.append(type(company)(company.id))
     user.company = company
     user.save()
     application = UserApplication(user=user, application='rest')

@@ -47,21 +47,19 @@ impl Currency {
         Decimal::new(1, self.exponent())
     }
 
-    /// By how much stated sums may differ without an explicit rounding line: one minor unit, and half a hundredth
-    /// where the minor unit is finer than a hundredth.
-    pub fn tolerance(self) -> Decimal {
-        match self.exponent() {
-            0..=2 => self.minor_unit(),
-            exponent => Decimal::new(5, exponent),
-        }
+    /// Half a minor unit: sums of amounts that are finer than a minor unit agree with a stated sum when they differ by
+    /// no more. Sums of whole minor units then have to agree exactly.
+    pub fn half_minor_unit(self) -> Decimal {
+        Decimal::new(5, self.exponent() + 1)
     }
 
     /// The largest rounding line an order may carry: what cash rounding can explain, and never less than five minor
     /// units.
     pub fn rounding_limit(self) -> Decimal {
-        let cash = CASH_STEPS.iter().find(|(code, _)| *code == self.code()).map_or(Decimal::ZERO, |(_, step)| {
-            Decimal::new(*step, 2)
-        });
+        let cash = CASH_STEPS
+            .iter()
+            .find(|(code, _)| *code == self.code())
+            .map_or(Decimal::ZERO, |(_, step)| Decimal::new(*step, 2));
         cash.max(self.minor_unit() * Decimal::from(5))
     }
 }
@@ -115,8 +113,18 @@ impl JsonSchema for Currency {
 }
 
 /// Smallest coin steps, in hundredths, where cash totals are rounded by more than five minor units.
-const CASH_STEPS: &[(&str, i64)] =
-    &[("CZK", 100), ("DKK", 50), ("HUF", 500), ("NOK", 100), ("NZD", 10), ("SEK", 100)];
+const CASH_STEPS: &[(&str, i64)] = &[
+    ("CZK", 100),
+    ("DKK", 50),
+    ("HKD", 10),
+    ("HUF", 500),
+    ("ILS", 10),
+    ("INR", 100),
+    ("KRW", 1000),
+    ("NOK", 100),
+    ("NZD", 10),
+    ("SEK", 100),
+];
 
 /// Code, decimal places, name; sorted by code.
 const TABLE: &[(&str, u32, &str)] = &[
@@ -308,19 +316,19 @@ mod tests {
     }
 
     #[test]
-    fn places_and_tolerances_by_currency() {
-        let check = |code: &str, exponent: u32, tolerance: &str, limit: &str| {
+    fn places_and_rounding_by_currency() {
+        let check = |code: &str, exponent: u32, half: &str, limit: &str| {
             let currency: Currency = code.parse().unwrap();
             assert_eq!(currency.exponent(), exponent, "{code}");
-            assert_eq!(currency.tolerance().to_string(), tolerance, "{code}");
+            assert_eq!(currency.half_minor_unit().to_string(), half, "{code}");
             assert_eq!(currency.rounding_limit().normalize().to_string(), limit, "{code}");
         };
-        check("EUR", 2, "0.01", "0.05");
-        check("JPY", 0, "1", "5");
-        check("KWD", 3, "0.005", "0.005");
-        check("CLF", 4, "0.0005", "0.0005");
-        check("SEK", 2, "0.01", "1");
-        check("CHF", 2, "0.01", "0.05");
+        check("EUR", 2, "0.005", "0.05");
+        check("JPY", 0, "0.5", "5");
+        check("KWD", 3, "0.0005", "0.005");
+        check("CLF", 4, "0.00005", "0.0005");
+        check("SEK", 2, "0.005", "1");
+        check("CHF", 2, "0.005", "0.05");
     }
 
     #[test]

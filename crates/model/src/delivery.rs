@@ -46,7 +46,9 @@ impl Action {
 }
 
 /// How soon a change must arrive; also its priority within a connection's budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
     /// Under 60 s, target under 5 s.
@@ -86,10 +88,7 @@ pub enum DeliveryState {
 impl DeliveryState {
     /// No further work will be done on it.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Delivered | Self::Superseded | Self::Shadowed | Self::Filtered | Self::Discarded
-        )
+        matches!(self, Self::Delivered | Self::Superseded | Self::Shadowed | Self::Filtered | Self::Discarded)
     }
 
     /// Name in database and API.

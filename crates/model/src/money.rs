@@ -40,7 +40,9 @@ pub enum MoneyError {
     #[error("{0} is finer than the minor unit of its currency: round it first")]
     NotWholeMinorUnits(Money),
     /// Shares cannot be made from these weights.
-    #[error("cannot allocate by these weights: they must not be negative and one at least must be above zero")]
+    #[error(
+        "cannot allocate by these weights: they must not be negative and one at least must be above zero"
+    )]
     Weights,
 }
 
@@ -132,7 +134,8 @@ impl Money {
         let weight_places = weights.iter().map(|w| w.normalize().scale()).max().unwrap_or(0);
         let weights: Vec<i128> =
             weights.iter().map(|w| mantissa_at(*w, weight_places)).collect::<Result<_, _>>()?;
-        let sum = weights.iter().try_fold(0_i128, |sum, w| sum.checked_add(*w)).ok_or(MoneyError::TooLarge)?;
+        let sum =
+            weights.iter().try_fold(0_i128, |sum, w| sum.checked_add(*w)).ok_or(MoneyError::TooLarge)?;
         if sum <= 0 || weights.iter().any(|w| *w < 0) {
             return Err(MoneyError::Weights);
         }
@@ -190,6 +193,8 @@ impl JsonSchema for Money {
         "Money".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut currency = generator.subschema_for::<Currency>();
+        currency.insert("description".into(), "Of what: an ISO 4217 code such as EUR.".into());
         json_schema!({
             "description": "An amount in one currency.",
             "type": "object",
@@ -198,7 +203,7 @@ impl JsonSchema for Money {
                     "description": "How much, exactly, such as \"66.20\".",
                     "type": "string", "pattern": DECIMAL_PATTERN, "x-type": "decimal"
                 },
-                "currency": generator.subschema_for::<Currency>(),
+                "currency": currency,
             },
             "required": ["amount", "currency"],
             "additionalProperties": false,
@@ -206,19 +211,19 @@ impl JsonSchema for Money {
     }
 }
 
-/// An amount as the shop books it and as the shopper saw it.
+/// An amount of an order: as the shop books it and as the shopper saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MoneyPair {
+pub struct Amount {
     /// In the shop's currency: what is booked.
     pub shop: Money,
     /// In the currency shown to the shopper; absent when it is the shop's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub presentment: Option<Money>,
 }
 
-impl MoneyPair {
-    /// A pair of one currency.
+impl Amount {
+    /// An amount of which the shopper saw no other.
     pub fn single(shop: Money) -> Self {
         Self { shop, presentment: None }
     }

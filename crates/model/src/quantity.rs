@@ -7,9 +7,11 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, MapAccess, Visitor};
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::money::{DECIMAL_PATTERN, decimal_text};
+use crate::money::{DECIMAL_PATTERN, decimal_text, parse_decimal};
 
 /// A quantity that cannot be negative, as a decimal string such as `"3"` or `"0.25"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -74,14 +76,13 @@ impl Quantity {
     }
 }
 
-/// How many of the target unit one of the source unit is, as a reduced fraction: a carton of 12 is 12/1 pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+/// How many of one unit another is, as a reduced fraction: a carton of 12 is 12/1 pieces.
+///
+/// Read from a decimal string (`"12"`, `"0.5"`) or from `{"num": 1, "den": 3}`; written as the string where that is
+/// exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ratio {
-    /// Above the line.
-    #[schemars(range(min = 1))]
     numerator: u64,
-    /// Below the line.
-    #[schemars(range(min = 1))]
     denominator: u64,
 }
 
@@ -96,6 +97,20 @@ impl Ratio {
         }
         let common = gcd(numerator, denominator);
         Ok(Self { numerator: numerator / common, denominator: denominator / common })
+    }
+
+    /// The fraction that a decimal stands for.
+    ///
+    /// # Errors
+    /// [`QuantityError::ZeroRatio`] when it is not above zero, [`QuantityError::TooLarge`] beyond 19 digits.
+    pub fn from_decimal(value: Decimal) -> Result<Self, QuantityError> {
+        let value = value.normalize();
+        if value <= Decimal::ZERO {
+            return Err(QuantityError::ZeroRatio);
+        }
+        let numerator = u64::try_from(value.mantissa()).map_err(|_| QuantityError::TooLarge)?;
+        let denominator = 10_u64.checked_pow(value.scale()).ok_or(QuantityError::TooLarge)?;
+        Self::new(numerator, denominator)
     }
 
     /// The way back.
@@ -125,7 +140,10 @@ impl Ratio {
         if top == 0 {
             return Ok(Decimal::ZERO);
         }
-        let shared = gcd(self.denominator, u64::try_from(top.unsigned_abs() % u128::from(self.denominator)).unwrap_or(0));
+        let shared = gcd(
+            self.denominator,
+            u64::try_from(top.unsigned_abs() % u128::from(self.denominator)).unwrap_or(0),
+        );
         let (mut top, mut bottom) = (top / i128::from(shared), self.denominator / shared);
         let mut places = value.scale();
         // A denominator of twos and fives alone is a finite decimal: each step adds one place.
@@ -154,16 +172,70 @@ impl fmt::Display for Ratio {
     }
 }
 
+impl Serialize for Ratio {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Ok(exact) = self.apply(Decimal::ONE) {
+            return serializer.collect_str(&exact);
+        }
+        let mut object = serializer.serialize_struct("Ratio", 2)?;
+        object.serialize_field("num", &self.numerator)?;
+        object.serialize_field("den", &self.denominator)?;
+        object.end()
+    }
+}
+
 impl<'de> Deserialize<'de> for Ratio {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Raw {
-            numerator: u64,
-            denominator: u64,
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Ratio;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal string such as \"12\", or {\"num\": 1, \"den\": 3}")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Ratio, E> {
+                Ratio::from_decimal(parse_decimal(text).map_err(E::custom)?).map_err(E::custom)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ratio, A::Error> {
+                let (mut num, mut den) = (None, None);
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "num" => num = Some(map.next_value()?),
+                        "den" => den = Some(map.next_value()?),
+                        _ => return Err(de::Error::unknown_field(&key, &["num", "den"])),
+                    }
+                }
+                let num = num.ok_or_else(|| de::Error::missing_field("num"))?;
+                let den = den.ok_or_else(|| de::Error::missing_field("den"))?;
+                Ratio::new(num, den).map_err(de::Error::custom)
+            }
         }
-        let raw = Raw::deserialize(deserializer)?;
-        Self::new(raw.numerator, raw.denominator).map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Ratio {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Ratio".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$" },
+                {
+                    "type": "object",
+                    "properties": {
+                        "num": { "type": "integer", "minimum": 1 },
+                        "den": { "type": "integer", "minimum": 1 },
+                    },
+                    "required": ["num", "den"],
+                    "additionalProperties": false,
+                },
+            ],
+            "x-type": "exact ratio",
+        })
     }
 }
 

@@ -11,20 +11,20 @@ use jiff::civil::Date;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An instant in UTC, with the time zone of the system it came from where that is known.
-///
-/// Written `2026-03-01T09:30:00Z` or `2026-03-01T09:30:00Z[Europe/Berlin]`; any RFC 3339 offset is read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    /// The instant.
-    pub at: Timestamp,
-    /// IANA name of the source's zone.
-    pub zone: Option<String>,
-}
-
-/// A calendar day without a time, written `2026-03-01`.
+/// An instant, written in RFC 3339; any offset is read, UTC is written: `2026-03-01T09:30:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Day(pub Date);
+pub struct Stamp(pub Timestamp);
+
+/// An instant, or a calendar day where the source knows no time: `2026-03-01T09:30:00Z` or `2026-03-01`.
+///
+/// Which instants a day covers depends on a zone, so the two do not compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// An instant.
+    At(Timestamp),
+    /// A day.
+    On(Date),
+}
 
 /// A text that is neither an instant nor a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,62 +32,63 @@ pub enum TimeError {
     /// No RFC 3339 instant.
     #[error("not an instant, expected RFC 3339 with an offset, such as 2026-03-01T09:30:00Z")]
     NotAnInstant,
-    /// No such zone name.
-    #[error("not a time zone, expected an IANA name in brackets, such as [Europe/Berlin]")]
-    NotAZone,
-    /// No calendar day.
-    #[error("not a day, expected year-month-day, such as 2026-03-01")]
-    NotADay,
+    /// Neither.
+    #[error(
+        "not a moment, expected an RFC 3339 instant such as 2026-03-01T09:30:00Z or a day such as 2026-03-01"
+    )]
+    NotAMoment,
+}
+
+impl Moment {
+    /// Whether it is surely later than another: false where one is a day and the other an instant.
+    pub fn is_after(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::At(this), Self::At(other)) => this > other,
+            (Self::On(this), Self::On(other)) => this > other,
+            _ => false,
+        }
+    }
 }
 
 impl From<Timestamp> for Stamp {
     fn from(at: Timestamp) -> Self {
-        Self { at, zone: None }
+        Self(at)
     }
 }
 
 impl FromStr for Stamp {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let (instant, zone) = match text.strip_suffix(']') {
-            Some(rest) => rest.split_once('[').map(|(i, z)| (i, Some(z))).ok_or(TimeError::NotAZone)?,
-            None => (text, None),
-        };
-        // A zone name is kept as text: the table of zones here may be older than the source's.
-        if zone.is_some_and(|z| z.is_empty() || !z.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b))) {
-            return Err(TimeError::NotAZone);
-        }
-        let at = instant.parse().map_err(|_| TimeError::NotAnInstant)?;
-        Ok(Self { at, zone: zone.map(str::to_owned) })
+        text.parse().map(Self).map_err(|_| TimeError::NotAnInstant)
     }
 }
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.at.fmt(f)?;
-        self.zone.as_ref().map_or(Ok(()), |zone| write!(f, "[{zone}]"))
-    }
-}
-
-impl FromStr for Day {
-    type Err = TimeError;
-    fn from_str(text: &str) -> Result<Self, TimeError> {
-        // Longer texts are instants: which day they fall on depends on a zone, so none is chosen here.
-        if text.len() != 10 {
-            return Err(TimeError::NotADay);
-        }
-        text.parse().map(Self).map_err(|_| TimeError::NotADay)
-    }
-}
-
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
+impl FromStr for Moment {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        // The length decides: a longer text read as a day would lose its time.
+        let read = if text.len() == 10 { text.parse().map(Self::On) } else { text.parse().map(Self::At) };
+        read.map_err(|_| TimeError::NotAMoment)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(at) => at.fmt(f),
+            Self::On(day) => day.fmt(f),
+        }
+    }
+}
+
 macro_rules! time_string {
-    ($type:ident, $format:literal) => {
+    ($type:ident, $schema:tt) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -109,14 +110,14 @@ macro_rules! time_string {
                 stringify!($type).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "format": $format })
+                json_schema!($schema)
             }
         }
     };
 }
 
-time_string!(Stamp, "date-time");
-time_string!(Day, "date");
+time_string!(Stamp, { "type": "string", "format": "date-time" });
+time_string!(Moment, { "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$", "x-type": "instant or day" });
 
 #[cfg(test)]
 mod tests {
@@ -124,24 +125,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_are_normalised_to_utc_and_keep_their_zone() {
+    fn instants_are_written_in_utc() {
         let check = |text: &str, expect: &str| assert_eq!(text.parse::<Stamp>().unwrap().to_string(), expect);
         check("2026-03-01T09:30:00Z", "2026-03-01T09:30:00Z");
         check("2026-03-01T10:30:00+01:00", "2026-03-01T09:30:00Z");
-        check("2026-03-01T10:30:00+01:00[Europe/Berlin]", "2026-03-01T09:30:00Z[Europe/Berlin]");
         check("2026-03-01T09:30:00.250Z", "2026-03-01T09:30:00.25Z");
     }
 
     #[test]
     fn what_leaves_the_instant_open_is_refused() {
-        let check = |text: &str, expect: TimeError| assert_eq!(text.parse::<Stamp>(), Err(expect), "{text}");
-        check("2026-03-01", TimeError::NotAnInstant);
-        check("2026-03-01T09:30:00", TimeError::NotAnInstant);
-        check("yesterday", TimeError::NotAnInstant);
-        check("2026-03-01T09:30:00Z[]", TimeError::NotAZone);
-        check("2026-03-01T09:30:00Z[Europe Berlin]", TimeError::NotAZone);
-        assert_eq!("2026-03-01T09:30:00Z".parse::<Day>(), Err(TimeError::NotADay));
-        assert_eq!("2026-02-30".parse::<Day>(), Err(TimeError::NotADay));
-        assert_eq!("2026-02-28".parse::<Day>().unwrap().to_string(), "2026-02-28");
+        for text in ["2026-03-01", "2026-03-01T09:30:00", "yesterday", ""] {
+            assert_eq!(text.parse::<Stamp>(), Err(TimeError::NotAnInstant), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_day_or_an_instant() {
+        let check =
+            |text: &str, expect: &str| assert_eq!(text.parse::<Moment>().unwrap().to_string(), expect);
+        check("2026-03-01T10:30:00+01:00", "2026-03-01T09:30:00Z");
+        check("2026-02-28", "2026-02-28");
+        for text in ["2026-02-30", "2026-3-1", "2026-03-01T09:30:00", "soon"] {
+            assert_eq!(text.parse::<Moment>(), Err(TimeError::NotAMoment), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_and_an_instant_do_not_compare() {
+        let moment = |text: &str| text.parse::<Moment>().unwrap();
+        assert!(moment("2026-03-02").is_after(moment("2026-03-01")));
+        assert!(!moment("2026-03-01").is_after(moment("2026-03-01")));
+        assert!(!moment("2026-03-02").is_after(moment("2026-03-01T09:30:00Z")));
     }
 }

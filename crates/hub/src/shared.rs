@@ -1,0 +1,193 @@
+//! What every part of the running hub holds: database, clock, dice, active revision, health of the connections.
+//!
+//! Never: decides; does I/O of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use counterpart_engine::breaker::Breaker;
+use counterpart_model::clock::Clock;
+use counterpart_model::delivery::FailureClass;
+use counterpart_model::ids::{ConnectionName, RecordId};
+use counterpart_store::Store;
+use jiff::{SignedDuration, Timestamp};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Notify;
+
+use crate::active::Active;
+use crate::config::Config;
+use crate::error::HubError;
+
+/// How long a connection whose credentials were refused is left alone before one call tries again.
+const UNAUTHORISED_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Shared by all tasks.
+pub struct Shared {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// As read at the start.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The revision that runs.
+    pub active: RwLock<Option<Arc<Active>>>,
+    /// How connections are.
+    pub health: Health,
+    /// Wakes the processor and the workers.
+    pub wake: Notify,
+    dice: Mutex<StdRng>,
+}
+
+impl Shared {
+    /// Puts the parts together.
+    pub fn new(path: PathBuf, config: Config, store: Store, clock: Arc<dyn Clock>, seed: [u8; 32]) -> Self {
+        Self {
+            path,
+            config,
+            store,
+            clock,
+            active: RwLock::new(None),
+            health: Health::default(),
+            wake: Notify::new(),
+            dice: Mutex::new(StdRng::from_seed(seed)),
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The revision that runs.
+    ///
+    /// # Errors
+    /// When none does.
+    pub fn active(&self) -> Result<Arc<Active>, HubError> {
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        active.clone().ok_or(HubError::NothingApplied)
+    }
+
+    /// Makes a revision the running one.
+    pub fn set_active(&self, active: Arc<Active>) {
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(active);
+    }
+
+    /// A new record id.
+    pub fn record_id(&self) -> RecordId {
+        let millis = u64::try_from(self.now().as_millisecond()).unwrap_or(0);
+        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        RecordId::from_parts(millis, dice.random())
+    }
+
+    /// A number from 0 up to 1, for jitter.
+    pub fn jitter(&self) -> f64 {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+}
+
+/// How the connections are: what pauses them and since when.
+#[derive(Default)]
+pub struct Health {
+    states: Mutex<BTreeMap<ConnectionName, State>>,
+}
+
+#[derive(Default)]
+struct State {
+    breaker: Breaker,
+    unauthorised: Option<(Timestamp, Timestamp, String)>,
+    throttled_until: Option<Timestamp>,
+    down_since: Option<Timestamp>,
+    message: Option<String>,
+}
+
+/// How a connection is, for a person.
+pub struct HealthView {
+    /// `ok`, `unauthorised` or `down`.
+    pub state: &'static str,
+    /// Words.
+    pub message: Option<String>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+impl Health {
+    /// Whether a call may be made now. With an open breaker one probe is let through when its time has come.
+    pub fn may_call(&self, connection: &ConnectionName, now: Timestamp) -> bool {
+        self.with(connection, |state| {
+            let paused = state.unauthorised.as_ref().is_some_and(|(_, until, _)| *until > now);
+            let throttled = state.throttled_until.is_some_and(|until| until > now);
+            !paused && !throttled && state.breaker.may_try(now)
+        })
+    }
+
+    /// A call succeeded.
+    pub fn succeeded(&self, connection: &ConnectionName, now: Timestamp) {
+        self.with(connection, |state| {
+            state.breaker.succeeded(now);
+            state.unauthorised = None;
+            state.down_since = None;
+            state.message = None;
+        });
+    }
+
+    /// A call failed. True when this is news: the moment for one alert.
+    pub fn failed(
+        &self,
+        connection: &ConnectionName,
+        class: FailureClass,
+        message: &str,
+        retry_after: Option<SignedDuration>,
+        now: Timestamp,
+    ) -> bool {
+        self.with(connection, |state| match class {
+            FailureClass::Unauthorised => {
+                let since = state.unauthorised.as_ref().map(|(since, ..)| *since);
+                state.unauthorised = Some((since.unwrap_or(now), now + UNAUTHORISED_PAUSE, message.to_owned()));
+                since.is_none()
+            }
+            FailureClass::Throttled => {
+                let wait = retry_after.unwrap_or(SignedDuration::from_secs(5));
+                state.throttled_until = Some(now + wait);
+                false
+            }
+            FailureClass::Transient | FailureClass::Unknown => {
+                state.breaker.failed(now);
+                state.message = Some(message.to_owned());
+                let news = state.down_since.is_none() && !state.breaker.may_try(now);
+                if news {
+                    state.down_since = Some(now);
+                }
+                news
+            }
+            FailureClass::Rejected => {
+                // It answered: it is up.
+                state.breaker.succeeded(now);
+                state.down_since = None;
+                false
+            }
+        })
+    }
+
+    /// How a connection is.
+    pub fn view(&self, connection: &ConnectionName) -> HealthView {
+        self.with(connection, |state| {
+            if let Some((since, _, message)) = &state.unauthorised {
+                let message = Some(format!("credentials refused: {message}"));
+                HealthView { state: "unauthorised", message, since: Some(*since) }
+            } else if let Some(since) = state.down_since {
+                HealthView { state: "down", message: state.message.clone(), since: Some(since) }
+            } else {
+                HealthView { state: "ok", message: None, since: None }
+            }
+        })
+    }
+
+    fn with<T>(&self, connection: &ConnectionName, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        act(states.entry(connection.clone()).or_default())
+    }
+}

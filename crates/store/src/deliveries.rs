@@ -1,0 +1,230 @@
+//! Reads deliveries and their attempts.
+//!
+//! Never: moves one (see `commit.rs`).
+
+use counterpart_model::delivery::{Attempt, Delivery, Lane, NewDelivery};
+use counterpart_model::ids::{RecordId, RowId};
+use rusqlite::{Connection, Row, ToSql, params};
+use serde_json::Value;
+
+use crate::crypto::{Keys, place};
+use crate::error::StoreError;
+use crate::rows::{Columns, Named, blob, collect, first, freshness, limit, micros};
+use crate::store::Store;
+use crate::types::{DeliveryFilter, Of};
+
+const DELIVERY: &str = "id, flow, connection, root, record, kind, version, action, freshness, next_at, payload, \
+                        origin_at, reason, state, failures, progress, intent, created_at, finished_at, message";
+
+impl Store {
+    /// A delivery.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn delivery(&self, id: RowId) -> Result<Option<Delivery>, StoreError> {
+        self.read(move |db, keys| {
+            first(db, &format!("SELECT {DELIVERY} FROM delivery WHERE id = ?1"), [id], |row| {
+                delivery(keys, row)
+            })
+        })
+        .await
+    }
+
+    /// Every delivery of a record, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn deliveries_of(&self, record: RecordId) -> Result<Vec<Delivery>, StoreError> {
+        self.read(move |db, keys| {
+            collect(
+                db,
+                &format!("SELECT {DELIVERY} FROM delivery WHERE record = ?1 ORDER BY id"),
+                [blob(record)],
+                |row| delivery(keys, row),
+            )
+        })
+        .await
+    }
+
+    /// Deliveries of a lane or of a record that have not ended, in order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn open_deliveries(&self, of: impl Into<Of> + Send) -> Result<Vec<Delivery>, StoreError> {
+        let of = of.into();
+        self.read(move |db, keys| match of {
+            Of::Lane(lane) => open_of_lane(db, keys, &lane),
+            Of::Record(record) => collect(
+                db,
+                &format!(
+                    "SELECT {DELIVERY} FROM delivery WHERE record = ?1 AND finished_at IS NULL ORDER BY id"
+                ),
+                [blob(record)],
+                |row| delivery(keys, row),
+            ),
+        })
+        .await
+    }
+
+    /// Deliveries that pass a filter, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+        self.read(move |db, keys| {
+            let flow = filter.flow.as_ref().map(|name| name.as_str());
+            let state = filter.state.map(Named::name);
+            let connection = filter.connection.as_ref().map(|name| name.as_str());
+            let (since, finished) = (filter.since.map(micros), filter.finished_since.map(micros));
+            // Only the fields given become conditions, so that each list finds its index.
+            let given: [(&str, &dyn ToSql, bool); 5] = [
+                ("flow =", &flow, flow.is_some()),
+                ("state =", &state, state.is_some()),
+                ("connection =", &connection, connection.is_some()),
+                ("created_at >=", &since, since.is_some()),
+                ("finished_at >=", &finished, finished.is_some()),
+            ];
+            let mut sql = format!("SELECT {DELIVERY} FROM delivery WHERE TRUE");
+            let mut values: Vec<&dyn ToSql> = Vec::new();
+            for (condition, value, _) in given.into_iter().filter(|(_, _, is_given)| *is_given) {
+                values.push(value);
+                sql.push_str(&format!(" AND {condition} ?{}", values.len()));
+            }
+            let most = limit(filter.limit, 50);
+            values.push(&most);
+            sql.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", values.len()));
+            collect(db, &sql, values.as_slice(), |row| delivery(keys, row))
+        })
+        .await
+    }
+
+    /// Attempts of a delivery, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn attempts_of(&self, delivery: RowId) -> Result<Vec<Attempt>, StoreError> {
+        self.read(move |db, keys| {
+            collect(
+                db,
+                "SELECT delivery, step, at, millis, failure, status, message, request, response
+                 FROM attempt WHERE delivery = ?1 ORDER BY id",
+                [delivery],
+                |row| attempt(keys, row),
+            )
+        })
+        .await
+    }
+
+    /// Records whose counterparts a blocked delivery waits for.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn waits_for(&self, delivery: RowId) -> Result<Vec<RecordId>, StoreError> {
+        self.read(move |db, _| {
+            collect(
+                db,
+                "SELECT record FROM delivery_wait WHERE delivery = ?1 ORDER BY record",
+                [delivery],
+                |row| row.record("record"),
+            )
+        })
+        .await
+    }
+
+    /// Blocked deliveries that wait for a counterpart of this record, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn waiting_for(&self, record: RecordId) -> Result<Vec<RowId>, StoreError> {
+        self.read(move |db, _| {
+            collect(
+                db,
+                "SELECT delivery FROM delivery_wait WHERE record = ?1 ORDER BY delivery",
+                params![blob(record)],
+                |row| row.at("delivery"),
+            )
+        })
+        .await
+    }
+}
+
+/// Open deliveries of a lane, in order.
+pub(crate) fn open_of_lane(db: &Connection, keys: &Keys, lane: &Lane) -> Result<Vec<Delivery>, StoreError> {
+    collect(
+        db,
+        &format!(
+            "SELECT {DELIVERY} FROM delivery WHERE connection = ?1 AND root = ?2 AND finished_at IS NULL ORDER BY id"
+        ),
+        params![lane.connection.as_str(), blob(lane.root)],
+        |row| delivery(keys, row),
+    )
+}
+
+pub(crate) fn payload_place(of: &NewDelivery) -> String {
+    let NewDelivery { flow, lane, record, version, action, .. } = of;
+    place("delivery.payload", &[flow, &lane.connection, record, version, &action.as_str()])
+}
+
+/// Place of an attempt's `request` or `response`.
+pub(crate) fn attempt_place(column: &str, of: &Attempt) -> String {
+    place(&format!("attempt.{column}"), &[&of.delivery, &of.step, &micros(of.at)])
+}
+
+fn delivery(keys: &Keys, row: &Row<'_>) -> Result<Delivery, StoreError> {
+    let id: RowId = row.at("id")?;
+    let mut spec = NewDelivery {
+        flow: row.flow("flow")?,
+        lane: Lane { connection: row.connection("connection")?, root: row.record("root")? },
+        record: row.record("record")?,
+        kind: row.kind("kind")?,
+        version: row.number("version")?,
+        action: row.named("action")?,
+        freshness: freshness(row.at("freshness")?)?,
+        next_at: row.time("next_at")?,
+        payload: None,
+        origin_at: row.time("origin_at")?,
+        reason: row.at("reason")?,
+    };
+    if let Some(sealed) = row.at::<Option<Vec<u8>>>("payload")? {
+        spec.payload = Some(keys.open_json(&payload_place(&spec), &sealed)?);
+    }
+    let progress = match row.at::<Option<Vec<u8>>>("progress")? {
+        Some(sealed) => keys.open_json(&place("delivery.progress", &[&id]), &sealed)?,
+        None => Value::Null,
+    };
+    Ok(Delivery {
+        id,
+        spec,
+        state: row.named("state")?,
+        failures: row.at("failures")?,
+        progress,
+        intent: row.json_opt("intent")?,
+        created_at: row.time("created_at")?,
+        finished_at: row.time_opt("finished_at")?,
+        message: row.at("message")?,
+    })
+}
+
+fn attempt(keys: &Keys, row: &Row<'_>) -> Result<Attempt, StoreError> {
+    let mut attempt = Attempt {
+        delivery: row.at("delivery")?,
+        step: row.at("step")?,
+        at: row.time("at")?,
+        millis: row.number("millis")?,
+        failure: None,
+        status: row.at("status")?,
+        message: row.at("message")?,
+        request: None,
+        response: None,
+    };
+    if row.at::<Option<String>>("failure")?.is_some() {
+        attempt.failure = Some(row.named("failure")?);
+    }
+    let open = |column: &str, of: &Attempt| -> Result<Option<Value>, StoreError> {
+        let sealed = row.at::<Option<Vec<u8>>>(column)?;
+        sealed.map(|sealed| keys.open_json(&attempt_place(column, of), &sealed)).transpose()
+    };
+    attempt.request = open("request", &attempt)?;
+    attempt.response = open("response", &attempt)?;
+    Ok(attempt)
+}

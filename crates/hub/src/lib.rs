@@ -2,9 +2,38 @@
 //!
 //! Never: SQL, routes, a vendor's name.
 
+pub mod active;
+mod admin;
+mod answers;
+pub mod apply;
 pub mod config;
+pub mod crash;
+pub mod deliver;
 pub mod error;
+pub mod explain;
+mod hints;
 pub mod hub;
+pub mod notices;
 pub mod plan;
+mod poller;
+pub mod process;
+mod render;
+mod replay;
+mod resolve;
+mod review;
 pub mod secrets;
+pub mod shared;
+mod stock;
 pub mod views;
+mod worker;
+
+/// Sleeps, or until told to stop.
+async fn pause(stop: &mut tokio::sync::watch::Receiver<bool>, time: std::time::Duration) {
+    if *stop.borrow() {
+        return;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        _ = stop.changed() => {}
+    }
+}

@@ -3,7 +3,7 @@
 //! Never: decides; does I/O of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use counterpart_engine::breaker::Breaker;
@@ -55,6 +55,11 @@ impl Shared {
             wake: Notify::new(),
             dice: Mutex::new(StdRng::from_seed(seed)),
         }
+    }
+
+    /// The folder that relative paths of the configuration start from.
+    pub fn base(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     /// The present moment.

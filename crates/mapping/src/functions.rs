@@ -21,7 +21,6 @@ use vrl::compiler::function::{ArgumentList, Compiled, Example, FunctionCompileCo
 use vrl::compiler::state::TypeState;
 use vrl::compiler::{Context, Expression, ExpressionError, Function, FunctionExpression, Resolved, TypeDef};
 use vrl::diagnostic::Note;
-use vrl::prelude::ExpressionExt as _;
 use vrl::value::Value;
 
 pub(crate) use stdlib::refusal;
@@ -174,8 +173,8 @@ impl Arguments {
     pub(crate) fn fault(&self, index: usize, expected: &str) -> Failure {
         let held = self.values.get(index).and_then(Option::as_ref);
         let got = match held {
-            Some(Value::Bytes(text)) if text.is_empty() => "got an empty text".to_owned(),
-            Some(Value::Bytes(_)) => "got a text that is none".to_owned(),
+            Some(Value::Bytes(_) | Value::String(_)) if held.and_then(text) == Some("") => "got an empty text".to_owned(),
+            Some(Value::Bytes(_) | Value::String(_)) => "got a text that is none".to_owned(),
             Some(other) => format!("got {}", type_name(other)),
             None => "got nothing".to_owned(),
         };
@@ -230,6 +229,7 @@ impl Arguments {
 /// The text in a value.
 pub(crate) fn text(value: &Value) -> Option<&str> {
     match value {
+        Value::String(text) => Some(text),
         Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
         _ => None,
     }
@@ -239,22 +239,21 @@ pub(crate) fn text(value: &Value) -> Option<&str> {
 pub(crate) fn decimal(value: &Value) -> Option<Decimal> {
     match value {
         Value::Integer(number) => Some(Decimal::from(*number)),
-        Value::Bytes(bytes) => {
-            let text = std::str::from_utf8(bytes).ok()?;
+        other => {
+            let text = text(other)?;
             let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
             let plain = unsigned.bytes().all(|b| b.is_ascii_digit() || b == b'.')
                 && unsigned.bytes().filter(|b| *b == b'.').count() <= 1
                 && unsigned.bytes().any(|b| b.is_ascii_digit());
             plain.then(|| Decimal::from_str_exact(text).ok()).flatten()
         }
-        _ => None,
     }
 }
 
 /// The type of a value in words.
 pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
-        Value::Bytes(_) => "a text",
+        Value::Bytes(_) | Value::String(_) => "a text",
         Value::Integer(_) => "an integer",
         Value::Float(_) => "a floating-point number",
         Value::Boolean(_) => "true or false",

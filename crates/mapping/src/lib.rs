@@ -9,6 +9,8 @@
 
 pub mod changes;
 pub mod diagnostic;
+pub mod functions;
 pub mod json;
 pub mod program;
 pub mod report;
+mod value;

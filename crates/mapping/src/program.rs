@@ -1,9 +1,31 @@
 //! Programs: compiled once, run as often as needed, by any number of threads.
-use std::sync::Arc;
+//!
+//! Never: compiles anything while running; lets VRL's own texts about a value out, which repeat it.
+
+mod expect;
+mod fault;
+mod screen;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use vrl::compiler::runtime::{Runtime, Terminate};
+use vrl::compiler::state::{ExternalEnv, LocalEnv, RuntimeState};
+use vrl::compiler::{CompileConfig, Compiler, Function, TimeZone, TypeState};
+use vrl::parser::ast::{Expr, QueryTarget, RootExpr};
+use vrl::path::{OwnedTargetPath, OwnedValuePath, PathPrefix};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, place};
+use crate::functions;
+use crate::value::{self, Scope};
+
+pub use screen::{MAX_COST, MAX_NESTING, MAX_TEXT};
+
+/// How many expressions one run may evaluate: some ten times what an order of 10,000 lines takes.
+pub const MAX_OPERATIONS: u64 = 50_000_000;
 
 /// A program's text and where it comes from.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +53,25 @@ pub enum Expect {
     Request,
 }
 
-/// A compiled program.
+/// A compiled program; cloning it is cheap.
 #[derive(Clone)]
 pub struct Program(Arc<Inner>);
 
 struct Inner {
     file: String,
+    text: String,
+    hash: String,
     expect: Expect,
+    plan: Plan,
+    calls: Vec<screen::CallSite>,
+}
+
+/// How a program is run.
+enum Plan {
+    /// It is nothing but a path into the input.
+    Path(OwnedValuePath),
+    /// It is a VRL program.
+    Vrl(Box<vrl::compiler::Program>),
 }
 
 /// Why a run gave nothing.
@@ -54,15 +88,15 @@ pub enum RunErrorKind {
     },
     /// The mapping stopped itself with `abort`.
     Aborted,
-    /// A function or operator could not take what it was given.
+    /// A function or an operator could not take what it was given.
     Failed,
     /// The result is not what the program must give.
     WrongType,
-    /// Too much input, or too many operations on it.
+    /// Too large an input, or too many operations on it.
     Budget,
 }
 
-/// A run that gave nothing, with its place; no datum but a code.
+/// A run that gave nothing, with its place in the program; no datum but a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunError {
     /// Why.
@@ -71,9 +105,9 @@ pub struct RunError {
     pub file: String,
     /// Line from 1; 0 when unknown.
     pub line: usize,
-    /// Column from 1; 0 when unknown.
+    /// Column from 1, in characters; 0 when unknown.
     pub column: usize,
-    /// Path of the datum at fault, as the program names it, such as `.lines[0].qty`.
+    /// Path of the datum at fault, as the program names it (`line.qty`, `.lines[0].sku`) or as the result has it.
     pub path: Option<String>,
     /// What is wrong.
     pub message: String,
@@ -81,36 +115,140 @@ pub struct RunError {
     pub help: Option<String>,
 }
 
-impl std::fmt::Display for RunError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        crate::diagnostic::place(f, &self.file, self.line, self.column)?;
-        f.write_str(&self.message)
+impl fmt::Display for RunError {
+    /// `file:line:column: path: message; help`; what is unknown is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, &self.file, self.line, self.column)?;
+        if let Some(path) = &self.path {
+            write!(f, "{path}: ")?;
+        }
+        f.write_str(&self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
     }
 }
 
 impl std::error::Error for RunError {}
 
-/// Compiles a program.
+impl From<RunError> for Diagnostic {
+    fn from(error: RunError) -> Self {
+        let RunError { file, line, column, path, message, help, .. } = error;
+        Self { file, line, column, path, message, expected: None, help }
+    }
+}
+
+/// Every function there is for programs.
+static FUNCTIONS: LazyLock<Vec<Box<dyn Function>>> = LazyLock::new(functions::all);
+
+/// Compiles a program: syntax, types, functions, the operation budget, and the type of its result.
 ///
 /// # Errors
-/// Every problem found.
+/// Every problem found, each with its place.
 pub fn compile(source: Source<'_>, expect: Expect) -> Result<Program, Vec<Diagnostic>> {
-    Ok(Program(Arc::new(Inner { file: source.file.to_owned(), expect })))
+    screen::text(source)?;
+    let ast = vrl::parser::parse(source.text).map_err(|error| {
+        let error: Box<dyn vrl::diagnostic::DiagnosticMessage> = Box::new(error);
+        vec![fault::compile_time(source, error.into())]
+    })?;
+    let calls = screen::program(source, &ast)?;
+    let path = only_a_path(&ast);
+    let state = TypeState { local: LocalEnv::default(), external: ExternalEnv::default() };
+    let mut config = CompileConfig::default();
+    config.set_read_only_path(OwnedTargetPath::metadata_root(), true);
+    config.disable_unused_expression_check();
+    let compiled = Compiler::compile(&FUNCTIONS, ast, &state, config);
+    let program = match compiled {
+        Ok(compiled) => compiled.program,
+        Err(list) => {
+            let problems = list.into_iter().filter(vrl::diagnostic::Diagnostic::is_problem);
+            return Err(problems.map(|problem| fault::compile_time(source, problem)).collect());
+        }
+    };
+    expect::check_type(source, &program, expect)?;
+    let mut hash = Sha256::new();
+    hash.update(format!("mapping {}\0", functions::VERSION));
+    hash.update(source.text);
+    Ok(Program(Arc::new(Inner {
+        file: source.file.to_owned(),
+        text: source.text.to_owned(),
+        hash: hex::encode(hash.finalize()),
+        expect,
+        plan: path.map_or_else(|| Plan::Vrl(Box::new(program)), Plan::Path),
+        calls,
+    })))
+}
+
+/// The path, when a program is nothing but one into the input: such programs run without VRL.
+fn only_a_path(ast: &vrl::parser::Program) -> Option<OwnedValuePath> {
+    let [only] = &**ast else { return None };
+    match only.inner() {
+        RootExpr::Expr(node) => match node.inner() {
+            Expr::Query(query) => match query.target.inner() {
+                QueryTarget::External(PathPrefix::Event) => Some(query.path.inner().clone()),
+                _ => None,
+            },
+            _ => None,
+        },
+        RootExpr::Error(_) => None,
+    }
 }
 
 impl Program {
-    /// Runs the program: `.` is the input, `%` the metadata.
+    /// Runs the program: `.` is the input, `%` the metadata (settings, maps, `now` and so on).
+    ///
+    /// The input is not changed; what the program assigns to `.` is its own. Numbers of the input that are no safe
+    /// integers reach it as decimal strings.
     ///
     /// # Errors
-    /// When the program rejects the input, cannot take it or gives what it must not give.
+    /// When the program rejects the input, cannot take it, or gives what it must not give.
     pub fn run(&self, input: &Value, metadata: &Value) -> Result<Value, RunError> {
-        let _ = metadata;
-        Ok(input.clone())
+        let inner = &*self.0;
+        let output = match &inner.plan {
+            Plan::Path(path) => {
+                let mut output = value::at(input, path).cloned().unwrap_or(Value::Null);
+                crate::json::make_lossless(&mut output);
+                output
+            }
+            Plan::Vrl(program) => self.evaluate(program, input, metadata)?,
+        };
+        expect::check_value(&output, inner.expect)
+            .map_err(|(message, help)| RunError { help, ..self.error(RunErrorKind::WrongType, message) })?;
+        Ok(output)
     }
 
-    /// Hash of the text and of the functions' version, hex.
+    fn evaluate(&self, program: &vrl::compiler::Program, input: &Value, metadata: &Value) -> Result<Value, RunError> {
+        let too_large = |_| {
+            let message = format!("the input has more than {} values", value::MAX_VALUES);
+            self.error(RunErrorKind::Budget, message)
+        };
+        let mut scope = Scope::new(input, metadata, &program.info().target_queries).map_err(too_large)?;
+        let mut left = MAX_OPERATIONS;
+        let mut control = || match left.checked_sub(1) {
+            Some(rest) => {
+                left = rest;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        };
+        let mut runtime = Runtime::new(RuntimeState::default());
+        let output = runtime.resolve_with_control(&mut scope, program, &utc(), &mut control);
+        let output = output.map_err(|stop| match stop {
+            Terminate::Interrupted => {
+                let message = format!("more than {MAX_OPERATIONS} operations on this input");
+                let help = "a loop in a loop over the same long list does this: index one of them first".to_owned();
+                RunError { help: Some(help), ..self.error(RunErrorKind::Budget, message) }
+            }
+            Terminate::Abort(error) | Terminate::Error(error) => fault::run_time(self, input, error),
+        })?;
+        value::into_json(output).map_err(|(path, what)| {
+            let help = "keep the decimal string; `/` gives a floating-point number, `decimal_div` does not".to_owned();
+            let error = self.error(RunErrorKind::WrongType, format!("the result holds {what}"));
+            RunError { path: Some(path).filter(|path| !path.is_empty()), help: Some(help), ..error }
+        })
+    }
+
+    /// Hash of the text and of the functions' version: 64 hexadecimal digits.
     pub fn hash(&self) -> String {
-        String::new()
+        self.0.hash.clone()
     }
 
     /// The file it came from.
@@ -118,8 +256,30 @@ impl Program {
         &self.0.file
     }
 
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
     /// What it must give.
     pub fn expect(&self) -> Expect {
         self.0.expect
     }
+
+    fn error(&self, kind: RunErrorKind, message: impl Into<String>) -> RunError {
+        let (file, message) = (self.0.file.clone(), message.into());
+        RunError { kind, file, line: 0, column: 0, path: None, message, help: None }
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("file", &self.0.file).field("hash", &self.0.hash).finish_non_exhaustive()
+    }
+}
+
+/// The zone that VRL reads a text without an offset in; its default would look into the machine's settings.
+fn utc() -> TimeZone {
+    static UTC: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::parse("UTC").unwrap_or_default());
+    *UTC
 }

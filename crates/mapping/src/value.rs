@@ -55,6 +55,7 @@ pub(crate) fn into_json(value: Value) -> Result<Json, (String, &'static str)> {
         Value::Null => Json::Null,
         Value::Boolean(flag) => Json::Bool(flag),
         Value::Integer(number) => Json::from(number),
+        Value::String(text) => Json::String(text.to_string()),
         Value::Bytes(bytes) => match String::from_utf8(bytes.into()) {
             Ok(text) => Json::String(text),
             Err(error) => Json::String(String::from_utf8_lossy(error.as_bytes()).into_owned()),

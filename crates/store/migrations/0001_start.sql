@@ -130,7 +130,7 @@ CREATE TABLE change (
 CREATE INDEX change_record ON change (record) WHERE record IS NOT NULL;
 CREATE INDEX change_inbox ON change (inbox) WHERE inbox IS NOT NULL;
 CREATE INDEX change_outcome ON change (outcome);
-CREATE INDEX change_kind ON change (kind, at);
+CREATE INDEX change_kind ON change (kind, id, at, connection);
 
 CREATE TABLE delivery (
     id            INTEGER PRIMARY KEY,
@@ -159,7 +159,7 @@ CREATE INDEX delivery_open ON delivery (connection, root, id) WHERE finished_at 
 CREATE INDEX delivery_record ON delivery (record, id);
 CREATE INDEX delivery_flow ON delivery (flow, state, id);
 CREATE INDEX delivery_state ON delivery (state, id);
-CREATE INDEX delivery_finished ON delivery (finished_at, flow, origin_at) WHERE state = 'delivered';
+CREATE INDEX delivery_finished ON delivery (finished_at, state, flow, origin_at) WHERE finished_at IS NOT NULL;
 
 -- Records whose counterparts a blocked delivery waits for.
 CREATE TABLE delivery_wait (
@@ -212,6 +212,7 @@ CREATE TABLE review (
     closed_by  TEXT
 ) STRICT;
 CREATE UNIQUE INDEX review_open ON review (subject, reason) WHERE closed_at IS NULL;
+CREATE INDEX review_waiting ON review (id) WHERE closed_at IS NULL;
 CREATE INDEX review_subject ON review (subject);
 CREATE INDEX review_record ON review (record) WHERE record IS NOT NULL;
 

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 
 use counterpart_model::change::{Change, ChangeOutcome};
-use counterpart_model::ids::{ExternalId, FlowName, RecordId, RowId};
+use counterpart_model::ids::{ConnectionName, ExternalId, FlowName, RecordId, RowId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use crate::crypto::{Keys, place};
 use crate::error::StoreError;
-use crate::rows::{Columns, Named, blob, collect, execute, first, json_text, limit, micros};
+use crate::rows::{Columns, Conditions, Named, blob, collect, execute, first, json_text, limit, micros};
 use crate::store::Store;
 use crate::types::{Accounts, ChangeFilter, Latency, StoredChange, Unaccounted};
 
@@ -45,24 +45,41 @@ impl Store {
     /// When they cannot be read.
     pub async fn list_changes(&self, filter: ChangeFilter) -> Result<Vec<StoredChange>, StoreError> {
         self.read(move |db, keys| {
-            let connections: Vec<_> = filter.connections.iter().map(|name| name.as_str()).collect();
-            let connections = (!connections.is_empty()).then(|| json_text(&connections)).transpose()?;
+            let names: Vec<_> = filter.connections.iter().map(|name| name.as_str()).collect();
+            let names = (!names.is_empty()).then(|| json_text(&names)).transpose()?;
             let kind = filter.kind.map(|kind| kind.as_str());
-            let (since, most) = (filter.since.map(micros), limit(filter.limit, -1));
-            let values: [&dyn ToSql; 6] =
-                [&kind, &since, &connections, &filter.outcome, &filter.after, &most];
-            collect(
+            let since = filter.since.map(micros);
+            let mut conditions = Conditions::default();
+            conditions.add_some("kind = ?", &kind);
+            conditions.add("id > ?", &filter.after);
+            conditions.add_some("at >= ?", &since);
+            conditions.add_some("connection IN (SELECT value FROM json_each(?))", &names);
+            conditions.add_some("outcome = ?", &filter.outcome);
+            let most = limit(filter.limit, -1);
+            let sql = format!("SELECT {CHANGE} FROM change WHERE {} ORDER BY id LIMIT ?", conditions.sql());
+            collect(db, &sql, conditions.and(&most).as_slice(), |row| change(keys, row))
+        })
+        .await
+    }
+
+    /// How often each top-level field of a record went back and forth lately: changes applied since a moment that gave
+    /// it another value than the applied change before, from another connection.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn recent_flips(
+        &self,
+        record: RecordId,
+        since: Timestamp,
+    ) -> Result<BTreeMap<String, u32>, StoreError> {
+        self.read(move |db, keys| {
+            let applied = collect(
                 db,
-                &format!(
-                    "SELECT {CHANGE} FROM change
-                     WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR at >= ?2)
-                         AND (?3 IS NULL OR connection IN (SELECT value FROM json_each(?3)))
-                         AND (?4 IS NULL OR outcome = ?4) AND id > ?5
-                     ORDER BY id LIMIT ?6"
-                ),
-                values.as_slice(),
+                &format!("SELECT {CHANGE} FROM change WHERE record = ?1 AND outcome = 'applied' AND at >= ?2 ORDER BY id"),
+                params![blob(record), micros(since)],
                 |row| change(keys, row),
-            )
+            )?;
+            Ok(flips(&applied))
         })
         .await
     }
@@ -90,7 +107,7 @@ impl Store {
             }
             let open = first(
                 db,
-                "SELECT count(*) AS n FROM review INDEXED BY review_open WHERE closed_at IS NULL",
+                "SELECT count(*) AS n FROM review INDEXED BY review_waiting WHERE closed_at IS NULL",
                 [],
                 |row| row.number("n"),
             )?;
@@ -125,7 +142,7 @@ impl Store {
         self.read(move |db, _| {
             let rows = collect(
                 db,
-                "SELECT flow, finished_at - origin_at AS took FROM delivery
+                "SELECT flow, finished_at - origin_at AS took FROM delivery INDEXED BY delivery_finished
                  WHERE state = 'delivered' AND finished_at >= ?1",
                 [micros(since)],
                 |row| Ok((row.flow("flow")?, row.at::<i64>("took")?)),
@@ -273,6 +290,22 @@ fn change(keys: &Keys, row: &Row<'_>) -> Result<StoredChange, StoreError> {
         record: row.record_opt("record")?,
         at: row.time("at")?,
     })
+}
+
+fn flips(applied: &[StoredChange]) -> BTreeMap<String, u32> {
+    let mut last: BTreeMap<&str, (&ConnectionName, &Value)> = BTreeMap::new();
+    let mut flips = BTreeMap::new();
+    for StoredChange { change, .. } in applied {
+        for (field, value) in change.payload.as_object().into_iter().flatten() {
+            if let Some((connection, before)) = last.insert(field, (&change.connection, value))
+                && connection != &change.connection
+                && before != value
+            {
+                *flips.entry(field.clone()).or_insert(0) += 1;
+            }
+        }
+    }
+    flips
 }
 
 fn counts(db: &Connection, sql: &str) -> Result<BTreeMap<String, u64>, StoreError> {

@@ -44,8 +44,10 @@ impl Store {
         let keys = self.keys();
         let sealed =
             effects.into_iter().map(|effect| Sealed::new(keys, effect)).collect::<Result<Vec<_>, _>>()?;
-        let now = micros(self.now());
-        self.write(|_| true, move |db| apply(db, &sealed, now)).await
+        let clock = self.clock();
+        // The time is taken when the list's turn comes: what is written later is never older, so a reader that asks
+        // what ended since a moment misses nothing.
+        self.write(|_| true, move |db| apply(db, &sealed, micros(clock.now()))).await
     }
 }
 

@@ -2,14 +2,14 @@
 //!
 //! Never: moves one (see `commit.rs`).
 
-use counterpart_model::delivery::{Attempt, Delivery, Lane, NewDelivery};
+use counterpart_model::delivery::{Attempt, Delivery, DeliveryState, Lane, NewDelivery};
 use counterpart_model::ids::{RecordId, RowId};
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use crate::crypto::{Keys, place};
 use crate::error::StoreError;
-use crate::rows::{Columns, Named, blob, collect, first, freshness, limit, micros};
+use crate::rows::{Columns, Conditions, Named, blob, collect, first, freshness, limit, micros};
 use crate::store::Store;
 use crate::types::{DeliveryFilter, Of};
 
@@ -66,34 +66,48 @@ impl Store {
         .await
     }
 
-    /// Deliveries that pass a filter, newest first.
+    /// Deliveries that pass a filter, newest first; with `finished_since` in the order in which they ended, so that a
+    /// limit gives the next page of what is new.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn list_deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
         self.read(move |db, keys| {
             let flow = filter.flow.as_ref().map(|name| name.as_str());
-            let state = filter.state.map(Named::name);
             let connection = filter.connection.as_ref().map(|name| name.as_str());
             let (since, finished) = (filter.since.map(micros), filter.finished_since.map(micros));
-            // Only the fields given become conditions, so that each list finds its index.
-            let given: [(&str, &dyn ToSql, bool); 5] = [
-                ("flow =", &flow, flow.is_some()),
-                ("state =", &state, state.is_some()),
-                ("connection =", &connection, connection.is_some()),
-                ("created_at >=", &since, since.is_some()),
-                ("finished_at >=", &finished, finished.is_some()),
-            ];
-            let mut sql = format!("SELECT {DELIVERY} FROM delivery WHERE TRUE");
-            let mut values: Vec<&dyn ToSql> = Vec::new();
-            for (condition, value, _) in given.into_iter().filter(|(_, _, is_given)| *is_given) {
-                values.push(value);
-                sql.push_str(&format!(" AND {condition} ?{}", values.len()));
-            }
             let most = limit(filter.limit, 50);
-            values.push(&most);
-            sql.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", values.len()));
-            collect(db, &sql, values.as_slice(), |row| delivery(keys, row))
+            let (index, order) = match finished {
+                Some(_) => ("INDEXED BY delivery_finished", "finished_at, id"),
+                None => ("", "id DESC"),
+            };
+            // The index of flows runs through the states first: one state after the other comes off it in order.
+            let states: Vec<_> = match filter.state {
+                None if flow.is_some() && finished.is_none() => {
+                    DeliveryState::ALL.iter().copied().map(Some).collect()
+                }
+                state => vec![state],
+            };
+            let mut all = Vec::new();
+            for state in &states {
+                let state = state.map(Named::name);
+                let mut conditions = Conditions::default();
+                conditions.add_some("finished_at >= ?", &finished);
+                conditions.add_some("flow = ?", &flow);
+                conditions.add_some("state = ?", &state);
+                conditions.add_some("connection = ?", &connection);
+                conditions.add_some("created_at >= ?", &since);
+                let sql = format!(
+                    "SELECT {DELIVERY} FROM delivery {index} WHERE {} ORDER BY {order} LIMIT ?",
+                    conditions.sql()
+                );
+                all.extend(collect(db, &sql, conditions.and(&most).as_slice(), |row| delivery(keys, row))?);
+            }
+            if states.len() > 1 {
+                all.sort_by_key(|delivery| std::cmp::Reverse(delivery.id));
+                all.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            }
+            Ok(all)
         })
         .await
     }

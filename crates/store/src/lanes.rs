@@ -69,6 +69,24 @@ impl Store {
         .await
     }
 
+    /// Gives back every lease, and says how many there were: at the start of the only process that works lanes, so that
+    /// what a killed one held need not run out first. A worker that still lives fails at its next `RequireLease`, but
+    /// what it has sent is sent; so never while one may be running.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn break_leases(&self) -> Result<usize, StoreError> {
+        self.write(
+            |broken| *broken > 0,
+            move |db| {
+                let broken = execute(db, "UPDATE lane SET token = 0, until = 0 WHERE token > 0", [])?;
+                execute(db, "DELETE FROM lane WHERE token = 0 AND due IS NULL", [])?;
+                Ok(broken)
+            },
+        )
+        .await
+    }
+
     /// When the next inbox entry or lane is due (for a leased lane: when its lease runs out); in the past when one is
     /// due already. `None` when nothing waits for time to pass.
     ///

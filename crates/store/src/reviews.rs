@@ -24,12 +24,13 @@ impl Store {
         self.read(move |db, keys| {
             let connection = filter.connection.as_ref().map(|name| name.as_str());
             let most = limit(filter.limit, 50);
-            let open = if filter.all { "" } else { "AND closed_at IS NULL" };
+            let (index, open) =
+                if filter.all { ("", "") } else { ("INDEXED BY review_waiting", "AND closed_at IS NULL") };
             let values: [&dyn ToSql; 3] = [&filter.reason, &connection, &most];
             collect(
                 db,
                 &format!(
-                    "SELECT {REVIEW} FROM review
+                    "SELECT {REVIEW} FROM review {index}
                      WHERE (?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR connection = ?2) {open}
                      ORDER BY id DESC LIMIT ?3"
                 ),

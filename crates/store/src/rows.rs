@@ -11,7 +11,7 @@ use counterpart_model::kind::Kind;
 use counterpart_model::record::Role;
 use jiff::Timestamp;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, Params, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -142,6 +142,38 @@ pub(crate) fn signed(number: u64) -> i64 {
 /// A LIMIT: 0 stands for `default`.
 pub(crate) fn limit(limit: usize, default: i64) -> i64 {
     if limit == 0 { default } else { i64::try_from(limit).unwrap_or(i64::MAX) }
+}
+
+/// The conditions of a list: only what was asked for becomes SQL, so that each list finds its index.
+#[derive(Default)]
+pub(crate) struct Conditions<'a> {
+    sql: Vec<&'static str>,
+    values: Vec<&'a dyn ToSql>,
+}
+
+impl<'a> Conditions<'a> {
+    /// Adds a condition with one `?` and its value.
+    pub(crate) fn add(&mut self, sql: &'static str, value: &'a dyn ToSql) {
+        self.sql.push(sql);
+        self.values.push(value);
+    }
+
+    /// As `add`, when there is a value.
+    pub(crate) fn add_some<T: ToSql>(&mut self, sql: &'static str, value: &'a Option<T>) {
+        if value.is_some() {
+            self.add(sql, value);
+        }
+    }
+
+    pub(crate) fn sql(&self) -> String {
+        if self.sql.is_empty() { "TRUE".to_owned() } else { self.sql.join(" AND ") }
+    }
+
+    /// The values in order, and one more.
+    pub(crate) fn and(mut self, last: &'a dyn ToSql) -> Vec<&'a dyn ToSql> {
+        self.values.push(last);
+        self.values
+    }
 }
 
 /// An enumeration stored under its name.

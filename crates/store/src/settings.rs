@@ -19,6 +19,9 @@ use crate::types::{Job, Revision, SecretEntry, StoredSample};
 /// Samples kept of each connection and topic.
 const SAMPLES: i64 = 5;
 
+/// Age of the newest sample, in microseconds, at which another one is wanted.
+const SAMPLE_EVERY: i64 = 3600 * 1_000_000;
+
 impl Store {
     /// Makes a bundle the active revision, provided that `base` is active now (`None`: that there is none).
     ///
@@ -158,11 +161,11 @@ impl Store {
         &self,
         connection: &ConnectionName,
         topic: &str,
-        body: Vec<u8>,
+        body: &[u8],
     ) -> Result<RowId, StoreError> {
         let now = micros(self.now());
         let (connection, topic) = (connection.as_str().to_owned(), topic.to_owned());
-        let sealed = self.keys().seal(&sample_place(&connection, &topic, now), &body)?;
+        let sealed = self.keys().seal(&sample_place(&connection, &topic, now), body)?;
         self.write(|_| false, move |db| {
             execute(
                 db,
@@ -177,6 +180,29 @@ impl Store {
                 params![connection, topic, SAMPLES],
             )?;
             Ok(id)
+        })
+        .await
+    }
+
+    /// Whether another sample of a topic would be of use: there are fewer than five, or the newest is an hour old.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn sample_wanted(
+        &self,
+        connection: &ConnectionName,
+        topic: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (connection, topic) = (connection.clone(), topic.to_owned());
+        self.read(move |db, _| {
+            let sql =
+                "SELECT count(*) AS n, max(at) AS newest FROM sample WHERE connection = ?1 AND topic = ?2";
+            let (count, newest) = first(db, sql, params![connection.as_str(), topic], |row| {
+                Ok((row.at::<i64>("n")?, row.at::<Option<i64>>("newest")?))
+            })?
+            .unwrap_or((0, None));
+            Ok(count < SAMPLES || newest.is_none_or(|newest| micros(now) - newest >= SAMPLE_EVERY))
         })
         .await
     }
@@ -265,7 +291,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn reservations_of(&self, order: RecordId) -> Result<Vec<Reservation>, StoreError> {
-        self.read(move |db, _| reservations(db, "order_id", order)).await
+        self.read(move |db, _| reservations(db, "order_id = ?1", Some(order))).await
     }
 
     /// What all orders hold of an item.
@@ -273,7 +299,15 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn reservations_for_item(&self, item: RecordId) -> Result<Vec<Reservation>, StoreError> {
-        self.read(move |db, _| reservations(db, "item", item)).await
+        self.read(move |db, _| reservations(db, "item = ?1", Some(item))).await
+    }
+
+    /// Everything that any order holds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn reservations(&self) -> Result<Vec<Reservation>, StoreError> {
+        self.read(move |db, _| reservations(db, "?1 IS NULL", None)).await
     }
 }
 
@@ -316,12 +350,12 @@ fn sample(keys: &Keys, row: &Row<'_>) -> Result<StoredSample, StoreError> {
     })
 }
 
-fn reservations(db: &Connection, column: &str, id: RecordId) -> Result<Vec<Reservation>, StoreError> {
+fn reservations(db: &Connection, which: &str, id: Option<RecordId>) -> Result<Vec<Reservation>, StoreError> {
     let sql = format!(
         "SELECT order_id, line, item, location, store, quantity, open_in_store, confirmed_at FROM reservation
-         WHERE {column} = ?1 ORDER BY order_id, line, item, location"
+         WHERE {which} ORDER BY order_id, line, item, location"
     );
-    collect(db, &sql, [blob(id)], |row| {
+    collect(db, &sql, [id.map(blob)], |row| {
         let quantity = |column: &str| -> Result<Decimal, StoreError> {
             let text: String = row.at(column)?;
             text.parse().map_err(|_| StoreError::corrupt("a reserved quantity is no number"))

@@ -171,6 +171,10 @@ impl Store {
         self.inner.clock.now()
     }
 
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock.clone()
+    }
+
     pub(crate) async fn write<T, F>(&self, announce: fn(&T) -> bool, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

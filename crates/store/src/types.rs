@@ -187,7 +187,7 @@ pub struct DeliveryFilter {
     pub since: Option<Timestamp>,
     /// Reached a final state at or after this moment.
     pub finished_since: Option<Timestamp>,
-    /// At most so many, newest first; 0 stands for 50.
+    /// At most so many; 0 stands for 50.
     pub limit: usize,
 }
 

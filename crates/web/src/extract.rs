@@ -2,9 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::request::Parts;
 use axum::http::StatusCode;
-use counterpart_model::kind::Kind;
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -86,19 +85,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
         let Some(value) = parts.headers.get("x-actor") else { return Ok(Self("api".into())) };
         match value.to_str().map(str::trim) {
             Ok(name) if !name.is_empty() && name.len() <= 100 => Ok(Self(name.to_owned())),
-            _ => Err(Problem::new("bad-request", "the header `X-Actor` must be 1 to 100 printable ASCII characters")),
+            _ => Err(Problem::new(
+                "bad-request",
+                "the header `X-Actor` must be 1 to 100 printable ASCII characters",
+            )),
         }
     }
-}
-
-/// The kind of record that a path names.
-///
-/// # Errors
-/// Not found, with the list of kinds.
-pub fn kind(text: &str) -> Result<Kind, Problem> {
-    text.parse().map_err(|_| {
-        let names: Vec<_> = Kind::ALL.iter().map(|k| k.as_str()).collect();
-        Problem::new("not-found", format!("`{text}` is not a record kind"))
-            .hint(format!("the kinds are: {}", names.join(", ")))
-    })
 }

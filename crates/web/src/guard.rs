@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use subtle::{Choice, ConstantTimeEq};
 use tracing::Instrument;
 
-use crate::problem::{MEDIA_TYPE, Problem};
+use crate::problem::Problem;
 use crate::routes::App;
 
 /// How long a request may take, its body's arrival included.
@@ -59,7 +59,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    span.in_scope(|| report(&method.to_string(), &route, response.status(), begun.elapsed()));
+    span.in_scope(|| report(method.as_str(), &route, response.status(), begun.elapsed()));
     response
 }
 
@@ -70,19 +70,12 @@ fn as_problem(mut response: Response, id: &str) -> Response {
         return response;
     }
     let known = response.extensions_mut().remove::<Problem>();
-    let own_text = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "text/plain; charset=utf-8");
-    if known.is_none() && !own_text && response.headers().contains_key(header::CONTENT_TYPE) {
-        return response;
-    }
     let mut problem = known.unwrap_or_else(|| Problem::of_status(status));
     problem.instance = Some(format!("urn:counterpart:request:{id}"));
     let mut with_id = problem.into_response();
-    for name in [header::ALLOW, header::RETRY_AFTER] {
-        if let Some(value) = response.headers_mut().remove(&name) {
-            with_id.headers_mut().insert(name, value);
-        }
+    if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+        with_id.headers_mut().insert(header::ALLOW, allow);
     }
-    debug_assert_eq!(with_id.headers().get(header::CONTENT_TYPE), Some(&HeaderValue::from_static(MEDIA_TYPE)));
     with_id
 }
 
@@ -110,7 +103,9 @@ pub async fn token(State(app): State<App>, request: Request, next: Next) -> Resp
     let given = request.headers().get(header::AUTHORIZATION).and_then(|v| bearer(v.as_bytes()));
     match given {
         Some(given) if is_one_of(&app.tokens, given) => next.run(request).await,
-        Some(_) => Problem::new("unauthorised", "the bearer token is not one of those configured").into_response(),
+        Some(_) => {
+            Problem::new("unauthorised", "the bearer token is not one of those configured").into_response()
+        }
         None => Problem::new("unauthorised", "the API needs a bearer token")
             .hint("send the header `Authorization: Bearer <token>`")
             .into_response(),
@@ -138,8 +133,14 @@ mod tests {
 
     #[test]
     fn a_token_fits_whole_or_not_at_all() {
-        let tokens = [Redacted::new("alpha".to_owned()), Redacted::new("beta".to_owned()), Redacted::new(String::new())];
-        for (given, expect) in [("alpha", true), ("beta", true), ("alph", false), ("alphab", false), ("", false)] {
+        let tokens = [
+            Redacted::new("alpha".to_owned()),
+            Redacted::new("beta".to_owned()),
+            Redacted::new(String::new()),
+        ];
+        for (given, expect) in
+            [("alpha", true), ("beta", true), ("alph", false), ("alphab", false), ("", false)]
+        {
             assert_eq!(is_one_of(&tokens, given.as_bytes()), expect, "{given}");
         }
     }

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use counterpart_hub::error::{HubError, IntakeError};
+use counterpart_model::kind::{Kind, UnknownKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -119,10 +120,20 @@ impl From<HubError> for Problem {
                 };
                 Self { problems, ..Self::new("refused", detail) }
             }
-            HubError::Conflict(_) => Self::new("conflict", text).hint("read the present state, then try again"),
+            HubError::Conflict(_) => {
+                Self::new("conflict", text).hint("read the present state, then try again")
+            }
             HubError::NothingApplied => Self::new("conflict", text),
             HubError::Unavailable(_) => Self::new("unavailable", text).hint("try again in a few seconds"),
         }
+    }
+}
+
+impl From<UnknownKind> for Problem {
+    fn from(error: UnknownKind) -> Self {
+        let names: Vec<_> = Kind::ALL.iter().map(|k| k.as_str()).collect();
+        Self::new("not-found", format!("`{}` is not a record kind", error.0))
+            .hint(format!("the kinds are: {}", names.join(", ")))
     }
 }
 

@@ -9,6 +9,7 @@ use counterpart_model::redact::Redacted;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa::OpenApi;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
@@ -113,9 +114,12 @@ pub fn router(hub: Hub, web: Web) -> Router {
     let Web { tokens, metrics, started } = web;
     let app = App { hub, tokens: tokens.into(), metrics, ids: Arc::new(RequestIds::new(started)) };
     routes(&app)
-        .fallback(|| async { Problem::new("not-found", "nothing is at this address").hint("see /openapi.json") })
+        .fallback(|| async {
+            Problem::new("not-found", "nothing is at this address").hint("see /openapi.json")
+        })
         .method_not_allowed_fallback(|| async {
-            Problem::new("method-not-allowed", "this address does not take that method").hint("see /openapi.json")
+            Problem::new("method-not-allowed", "this address does not take that method")
+                .hint("see /openapi.json")
         })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(app.clone(), guard::observe))
@@ -131,6 +135,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
             for parameter in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(parameter) = parameter else { continue };
                 let in_path = path.contains(&format!("{{{}}}", parameter.name));
                 // The hub's query types do not know that they are used as a query.
                 if !in_path && parameter.parameter_in == ParameterIn::Path {

@@ -20,7 +20,7 @@ TAX_RATE = Decimal('.20')
 SHIPPING_FEE = Decimal('5.00')
 COUNTRIES = [('DE', 'Germany'), ('FR', 'France'), ('AT', 'Austria')]
 
-# What the hub's user may do: sell, ship and count, keep products and parties, read and post invoices.
+# What the hub's user may do: sell, ship and count. It is no administrator of products, parties or accounts.
 HUB_GROUPS = [
     'sale.group_sale',
     'stock.group_stock',

@@ -126,6 +126,14 @@ impl Inner {
     }
 }
 
+/// Reads one request, and answers it with an empty 200; for a test that stands in for a server.
+pub fn take_one(listener: &TcpListener) -> std::io::Result<(String, Vec<u8>)> {
+    let (mut client, _) = listener.accept()?;
+    let request = read_request(&mut BufReader::new(client.try_clone()?))?;
+    client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    Ok(request)
+}
+
 /// Reads one request and makes it the connection's only one, so that the answer ends with the connection.
 fn read_request(reader: &mut impl BufRead) -> std::io::Result<(String, Vec<u8>)> {
     let mut head = String::new();

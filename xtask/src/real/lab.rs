@@ -38,6 +38,8 @@ pub struct Lab {
     pub erp: Erp,
     /// Key that webhooks are signed with.
     pub webhook_secret: String,
+    /// Where the hub listens, or would.
+    pub hub_port: u16,
     /// Where everything logs to.
     pub logs: PathBuf,
     hub_folder: PathBuf,
@@ -91,6 +93,7 @@ impl Lab {
             erp_door,
             shop_door,
             webhook_secret,
+            hub_port: hub,
             logs,
             hub_folder,
             shop_server,

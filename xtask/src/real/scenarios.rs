@@ -97,6 +97,7 @@ pub const WITHOUT_HUB: &[Scenario] = &[
     scenario("shoppers", "orders can be placed, settled, cancelled and read back", setup::shoppers),
     scenario("clerk", "sales can be entered, shipped in parts, counted, priced and read back", setup::clerk),
     scenario("agreement", "shop and ERP begin with the same goods, prices and stock", setup::agreement),
+    scenario("hints", "the shop's webhooks are signed and tell of an order", setup::hints),
     scenario("doors", "the doors pass, refuse and lose what they are told to", setup::doors),
 ];
 
@@ -213,4 +214,42 @@ fn stock_agrees(lab: &Lab, skus: &[&str], limit: Duration) -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn sale(id: i64, reference: &str) -> Sale {
+        let none = Decimal::ZERO;
+        Sale {
+            id,
+            reference: reference.into(),
+            state: "processing".into(),
+            party: (1, String::new()),
+            ship_to: <_>::default(),
+            untaxed: none,
+            tax: none,
+            total: none,
+            lines: Vec::new(),
+            shipments: Vec::new(),
+            invoices: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_double_is_an_error() {
+        assert_eq!(by_reference(vec![sale(1, "A"), sale(2, "B")]).unwrap().len(), 2);
+        let error = by_reference(vec![sale(1, "A"), sale(2, "B"), sale(3, "A")]).unwrap_err();
+        assert_eq!(error.to_string(), "DOUBLE: order A is sale 1 and sale 3");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for table in [ALL, WITHOUT_HUB] {
+            let names: std::collections::BTreeSet<_> = table.iter().map(|scenario| scenario.name).collect();
+            assert_eq!(names.len(), table.len());
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub(super) const FUNCTIONS: &[Native] = &[
         returns: TypeDef::bytes,
         call: |args, _| {
             let zone = zone(args, 2)?.unwrap_or(TimeZone::UTC);
-            let zoned = instant(args, 0, Some(2))?.to_zoned(zone);
+            let zoned = instant(args, 0, Some(2))?.to_zoned_datetime(zone);
             let text = strtime::format(args.text(1)?, &zoned);
             text.map(Value::from).map_err(|_| args.fault(1, "a format such as %Y-%m-%d"))
         },
@@ -125,7 +125,7 @@ fn in_zone(args: &Arguments, local: DateTime, index: usize) -> Result<Timestamp,
     let zone = zone(args, index)?.ok_or_else(missing)?;
     let outside = || args.wrong(index, "outside of the years that there are");
     // A time that a clock change leaves out or repeats is read as the offset before the change has it.
-    local.to_zoned(zone).map(|zoned| zoned.timestamp()).map_err(|_| outside())
+    local.to_zoned_datetime(zone).map(|zoned| zoned.timestamp()).map_err(|_| outside())
 }
 
 fn zone(args: &Arguments, index: usize) -> Result<Option<TimeZone>, Failure> {

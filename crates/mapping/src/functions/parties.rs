@@ -9,7 +9,7 @@ use vrl::compiler::value::Kind;
 use vrl::compiler::value::kind::{ARRAY, BYTES, Collection, NULL};
 use vrl::value::Value;
 
-use super::{Failure, Native, countries, text};
+use super::{Native, countries, text};
 
 pub(super) const FUNCTIONS: &[Native] = &[
     Native {

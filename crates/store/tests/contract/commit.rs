@@ -158,7 +158,7 @@ async fn a_delivery_goes_through_its_states_and_is_read_as_written() {
     };
     assert_eq!(stored, expect);
     assert_eq!(store.attempts_of(row).await.unwrap(), [attempt]);
-    assert_eq!(store.open_deliveries(id(1)).await.unwrap(), [expect.clone()]);
+    assert_eq!(store.open_deliveries(id(1)).await.unwrap(), std::slice::from_ref(&expect));
     assert_eq!(store.open_deliveries(lane("erp", 1)).await.unwrap(), [expect]);
 
     store.clock.set(8);
@@ -253,6 +253,30 @@ async fn changes_are_listed_with_their_record_and_a_review_is_replaced_when_read
         Effect::EndChange { inbox: None, change: Box::new(deleted.clone()), outcome: ChangeOutcome::Stale };
     store.put(vec![gone]).await;
     assert_eq!(store.changes_of(id(1)).await.unwrap()[2].change, deleted);
+}
+
+#[tokio::test]
+async fn a_field_that_two_connections_keep_changing_is_counted() {
+    let store = fresh();
+    let applied = |connection: &str, payload| {
+        let mut change = change(1, "1");
+        change.connection = name(connection);
+        change.payload = payload;
+        let outcome = ChangeOutcome::Applied { record: id(1), version: 1, deliveries: 0, filtered: vec![] };
+        Effect::EndChange { inbox: None, change: Box::new(change), outcome }
+    };
+    store
+        .put(vec![
+            applied("shop", json!({ "note": "a", "channel": "web" })),
+            applied("crm", json!({ "note": "b", "channel": "web" })),
+            applied("shop", json!({ "note": "a" })),
+            applied("shop", json!({ "note": "c" })),
+            applied("crm", json!({ "note": "b" })),
+        ])
+        .await;
+    let flips = store.recent_flips(id(1), at(0)).await.unwrap();
+    assert_eq!(flips.into_iter().collect::<Vec<_>>(), [("note".to_owned(), 3)]);
+    assert!(store.recent_flips(id(1), at(1)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -117,5 +117,15 @@ async fn deliveries_are_listed_by_filter() {
     check(DeliveryFilter { state, ..all() }, &[rows[2], rows[1]]).await;
     check(DeliveryFilter { state, flow: Some(flow("orders")), ..all() }, &[rows[2]]).await;
     check(DeliveryFilter { since: Some(at(1)), ..all() }, &[]).await;
+    check(DeliveryFilter { flow: Some(flow("orders")), ..all() }, &[rows[2], rows[0]]).await;
+    check(DeliveryFilter { flow: Some(flow("orders")), limit: 1, ..all() }, &[rows[2]]).await;
     check(DeliveryFilter { finished_since: Some(at(9)), ..all() }, &[rows[0]]).await;
+    store.clock.set(10);
+    store.put(vec![set(rows[2], counterpart_model::delivery::DeliveryState::Delivered, 0)]).await;
+    store.clock.set(11);
+    store.put(vec![set(rows[1], counterpart_model::delivery::DeliveryState::Discarded, 0)]).await;
+    check(DeliveryFilter { finished_since: Some(at(9)), ..all() }, &[rows[0], rows[2], rows[1]]).await;
+    check(DeliveryFilter { finished_since: Some(at(10)), limit: 1, ..all() }, &[rows[2]]).await;
+    let delivered = Some(counterpart_model::delivery::DeliveryState::Delivered);
+    check(DeliveryFilter { finished_since: Some(at(10)), state: delivered, ..all() }, &[rows[2]]).await;
 }

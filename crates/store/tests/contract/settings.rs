@@ -46,15 +46,18 @@ async fn the_newest_five_samples_of_a_topic_stay() {
     let store = fresh();
     let shop = name("shop");
     for n in 0..8 {
-        store.sample_put(&shop, "orders", format!("body {n}").into_bytes()).await.unwrap();
+        store.sample_put(&shop, "orders", format!("body {n}").as_bytes()).await.unwrap();
     }
-    let other = store.sample_put(&shop, "refunds", b"refund".to_vec()).await.unwrap();
+    let other = store.sample_put(&shop, "refunds", b"refund").await.unwrap();
     let bodies = async |topic| {
         let samples = store.samples(&shop, topic).await.unwrap();
         samples.iter().map(|s| String::from_utf8(s.body.reveal().clone()).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(bodies(Some("orders")).await, ["body 7", "body 6", "body 5", "body 4", "body 3"]);
     assert_eq!(bodies(None).await.len(), 6);
+    let wanted = async |topic, now| store.sample_wanted(&shop, topic, at(now)).await.unwrap();
+    assert!(wanted("refunds", 0).await && wanted("products", 0).await);
+    assert!(!wanted("orders", 3599).await && wanted("orders", 3600).await);
     assert_eq!(store.sample(other).await.unwrap().unwrap().topic, "refunds");
     assert!(store.sample(999).await.unwrap().is_none());
 }
@@ -96,6 +99,7 @@ async fn reservations_are_replaced_by_order_and_found_by_item() {
     );
     store.put(vec![put(1, vec![row("b", 1, 11, "4.5")])]).await;
     assert_eq!(store.reservations_of(id(1)).await.unwrap(), [row("b", 1, 11, "4.5")]);
+    assert_eq!(store.reservations().await.unwrap().len(), 2);
     store.put(vec![put(2, vec![])]).await;
     assert_eq!(store.reservations_for_item(id(10)).await.unwrap(), []);
 }

@@ -61,7 +61,8 @@ fn taken(status: &Value) -> u64 {
     status["inbox"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
 }
 
-fn sign(secret: &str, body: &[u8]) -> Result<String> {
+/// What the shop puts into `x-signature`.
+pub fn sign(secret: &str, body: &[u8]) -> Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
     mac.update(body);
     Ok(hex::encode(mac.finalize().into_bytes()))

@@ -1,0 +1,312 @@
+//! The arguments as typed. The documentation on each is its help text.
+//!
+//! Never: checks more than can be said about one argument alone; what belongs together is checked in [`crate::input`].
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use counterpart_model::kind::Kind;
+
+/// Keeps an online seller's stores, ERP and CRM telling the same story.
+///
+/// A first time: `counterpart init`, fill in counterpart.toml, `counterpart check`, `counterpart apply`, `counterpart
+/// serve`. Then ask: `counterpart explain order 1001`.
+#[derive(Debug, Parser)]
+#[command(name = "counterpart", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected failure, 2 bad input, 3 not found, 4 problems or differences \
+                          found, 5 something needed is not available.";
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Options for every command")]
+pub struct Global {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "COUNTERPART_CONFIG", default_value = "counterpart.toml")]
+    pub config: PathBuf,
+    /// Writes exactly one JSON document to standard output, and errors as JSON to standard error.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Leaves colours out, as does the environment variable NO_COLOR.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Logs more: -v debug, -vv everything. The environment variable COUNTERPART_LOG sets levels by module.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines on standard error look.
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
+    pub log: LogForm,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogForm {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Writes a first configuration file and a new master key.
+    ///
+    /// Makes counterpart.toml (with every section explained), counterpart.key (readable by you alone) and an entry in
+    /// .gitignore, beside the file that --config names. Never overwrites anything.
+    Init(Init),
+    /// Tries every connection of the configuration file: address, credentials, permissions, mappings.
+    ///
+    /// Changes nothing anywhere. Exits with 4 when something failed.
+    Check,
+    /// Shows what the configuration file would change in the active revision.
+    Plan(Plan),
+    /// Makes the configuration file the active revision, after showing the plan.
+    ///
+    /// A running `counterpart serve` takes it over by itself.
+    Apply(Apply),
+    /// Writes the active revision: the configuration and every file that it names.
+    Export(Export),
+    /// Runs the hub: takes webhooks, polls, delivers, answers the API.
+    ///
+    /// Stops at SIGTERM or Ctrl-C: takes nothing new and lets what runs finish; at a second one it stops at once.
+    Serve,
+    /// Shows how everything stands: connections, flows, what waits, and whether the counts add up.
+    Status,
+    /// Tells everything about one record: where it is, what happened, what waits and why, what happens next.
+    #[command(after_help = "Example: counterpart explain order 1001")]
+    Explain(Explain),
+    /// Shows what waits for a person, and settles it.
+    #[command(subcommand)]
+    Review(Review),
+    /// Delivers again what changed since a moment, along one flow.
+    #[command(after_help = "Example: counterpart replay --flow orders --since 2h --dry-run")]
+    Replay(Replay),
+    /// Tries mappings before they are live.
+    #[command(subcommand)]
+    Mapping(Mapping),
+    /// Keeps secrets in the database, encrypted.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Shows the connectors there are, or everything about one.
+    Connectors {
+        /// Connector to show.
+        name: Option<String>,
+    },
+    /// Lists the kinds of record, or shows the JSON Schema of one.
+    Kinds {
+        /// Kind to show.
+        #[arg(value_parser = kind_parser(), value_name = "KIND", hide_possible_values = true)]
+        name: Option<Kind>,
+    },
+    /// Shows the version.
+    Version,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// Goes on when some of the files are there already, and writes only those that are missing.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Plan {
+    /// Exits with 4 when there is anything to change.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Apply {
+    /// Does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Why, for whoever looks at the revisions later.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub note: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Export {
+    /// Folder to write into, made when missing; nothing in it is overwritten. Without it, the configuration goes to
+    /// standard output.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Explain {
+    /// Kind of record, such as `order` (see `counterpart kinds`).
+    #[arg(value_parser = kind_parser(), hide_possible_values = true)]
+    pub kind: Kind,
+    /// Its number, its id in one of the systems, what people call it, or its record id.
+    pub what: String,
+    /// Shows the canonical payload too, which may hold personal data.
+    #[arg(long)]
+    pub payload: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Review {
+    /// Lists what waits, newest first.
+    List(ReviewList),
+    /// Shows one item with its particulars.
+    Show {
+        /// Number of the item.
+        id: i64,
+    },
+    /// Tries again what waits.
+    Retry(Settle),
+    /// Changes the record by a merge patch (RFC 7396), then tries again.
+    Edit(Edit),
+    /// Throws away what waits; who did it stays on record.
+    Discard(Settle),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ReviewList {
+    /// Shows closed ones too.
+    #[arg(long)]
+    pub all: bool,
+    /// Only those with this reason, such as `rejected`.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only those of this connection.
+    #[arg(long, value_name = "NAME")]
+    pub connection: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Settle {
+    /// Numbers of the items.
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<i64>,
+    #[command(flatten)]
+    pub by: By,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Edit {
+    /// Number of the item.
+    pub id: i64,
+    /// File with the patch (a JSON object), or `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub patch: PathBuf,
+    #[command(flatten)]
+    pub by: By,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct By {
+    /// Who decides; goes on record. Your user name unless given.
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "cli", hide_default_value = true)]
+    pub by: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Replay {
+    /// Flow to deliver along.
+    #[arg(long)]
+    pub flow: String,
+    /// Records that changed since then: a time such as 2026-11-25T08:00:00Z, or how long ago, such as 2h or 3d.
+    #[arg(long, value_name = "TIME")]
+    pub since: String,
+    /// Only tells what would differ.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub by: By,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mapping {
+    /// Runs a read mapping of the configuration file on a sample, and checks what comes out.
+    ///
+    /// Exits with 4 when something is wrong.
+    Test(MappingTest),
+    /// Lists captured samples, newest first.
+    Samples {
+        /// Connection whose samples to list.
+        #[arg(long, value_name = "NAME")]
+        connection: String,
+        /// Only those of this topic.
+        #[arg(long)]
+        topic: Option<String>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(id = "sample_source", required = true, multiple = false, args = ["sample", "captured"])]
+pub struct MappingTest {
+    /// Connection whose mapping to run.
+    #[arg(long, value_name = "NAME")]
+    pub connection: String,
+    /// Topic whose mapping to run.
+    #[arg(long)]
+    pub topic: String,
+    /// File with a sample, or `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub sample: Option<PathBuf>,
+    /// Captured sample to use (see `counterpart mapping samples`).
+    #[arg(long, value_name = "ID")]
+    pub captured: Option<i64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Secret {
+    /// Keeps a secret under a name; the value is read from standard input.
+    #[command(after_help = "Example: counterpart secret set erp-password < password.txt\n\
+                            Name it in the configuration as { stored = \"erp-password\" }.")]
+    Set {
+        /// Name of the secret.
+        name: String,
+    },
+    /// Lists the names of the secrets kept, never their values.
+    List,
+}
+
+fn kind_parser() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.as_str())).try_map(|text| text.parse::<Kind>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Args;
+
+    fn pages(command: &mut Command, path: &str, into: &mut String) {
+        let page = command.clone().term_width(80).render_long_help();
+        into.push_str(&format!("━━ {path}\n\n{page}\n"));
+        for name in command.get_subcommands().map(|c| c.get_name().to_owned()).collect::<Vec<_>>() {
+            if let Some(sub) = command.find_subcommand_mut(&name) {
+                pages(sub, &format!("{path} {name}"), into);
+            }
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    /// Every help page, so that a change of any is seen.
+    #[test]
+    fn help() {
+        let mut text = String::new();
+        let mut command = Args::command();
+        command.build();
+        pages(&mut command, "counterpart", &mut text);
+        // What is set where the test runs must not show.
+        insta::assert_snapshot!(text);
+    }
+}

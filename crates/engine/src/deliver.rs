@@ -1,0 +1,354 @@
+//! The delivery decisions: may it run, may a step be sent, what does an attempt's outcome mean.
+//!
+//! Never: reads a clock; takes an unknown outcome for a failure or for a success.
+
+use std::fmt;
+
+use counterpart_model::delivery::{
+    Action, Delivery, DeliveryState, FailureClass, Lane, NewDelivery, NewReview, ReviewReason, ReviewSubject,
+};
+use counterpart_model::effect::Effect;
+use counterpart_model::ids::ExternalId;
+use counterpart_model::kind::{DeliveryStyle, Kind};
+use counterpart_model::record::{Counterpart, Record, Role};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::apply::deep_overlay;
+use crate::merge::same;
+use crate::orders::{OrderDecision, order_action};
+use crate::rules::{Flow, FlowState};
+
+/// Waits after the first, second, ... failure; then a person.
+pub const RETRIES: [SignedDuration; 4] = [
+    SignedDuration::from_secs(30),
+    SignedDuration::from_secs(120),
+    SignedDuration::from_secs(480),
+    SignedDuration::from_secs(1800),
+];
+
+/// Wait after being told to slow down without being told for how long.
+const THROTTLED: SignedDuration = SignedDuration::from_secs(5);
+
+/// Wait after refused credentials; the connection is paused anyway.
+const UNAUTHORISED: SignedDuration = SignedDuration::from_secs(60);
+
+/// What becomes of a delivery that was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prepared {
+    /// It runs.
+    Run {
+        /// As what; an order's action is decided anew from how things are now.
+        action: Action,
+    },
+    /// Everything but the writes is done.
+    Shadow {
+        /// As what.
+        action: Action,
+    },
+    /// Nothing is left to do, and why.
+    Supersede(String),
+    /// A rule says no; which.
+    Filter(String),
+}
+
+/// Decides whether a claimed delivery runs. `counterpart` is the record's in the delivery's target.
+pub fn prepare(
+    delivery: &Delivery,
+    record: &Record,
+    counterpart: Option<&Counterpart>,
+    flow: &Flow,
+) -> Prepared {
+    if let Some(rule) = flow.holds_back(record) {
+        return Prepared::Filter(rule);
+    }
+    let run = |action| match flow.state {
+        FlowState::Shadow => Prepared::Shadow { action },
+        _ => Prepared::Run { action },
+    };
+    let asked = delivery.spec.action;
+    if asked == Action::Refuse {
+        return run(asked);
+    }
+    match record.kind.style() {
+        DeliveryStyle::Order => match order_action(record, counterpart, &[delivery], flow) {
+            // A try that may have reached the target is settled before anything else is decided.
+            OrderDecision::Nothing(_) if delivery.intent.is_some() => run(asked),
+            OrderDecision::Nothing(why) => Prepared::Supersede(why),
+            OrderDecision::Deliver(action) => run(action),
+        },
+        DeliveryStyle::Event => {
+            let written = counterpart.and_then(|c| c.written.as_ref());
+            match (&delivery.spec.payload, written) {
+                (Some(payload), Some(written)) if same(payload, written) => {
+                    Prepared::Supersede("there already".into())
+                }
+                _ => run(asked),
+            }
+        }
+        DeliveryStyle::State => run(asked),
+    }
+}
+
+/// How a writing step is safe to repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// The target keeps the key of a request and does it once.
+    Key,
+    /// Writing the same twice is the same.
+    Upsert,
+    /// What was written is found at once.
+    StrongLookup,
+    /// What was written is found after so many seconds: search lags.
+    LaggedLookup(u64),
+    /// There is no way to tell.
+    None,
+}
+
+/// A step, as far as deciding needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSpec {
+    /// Name.
+    pub name: String,
+    /// It changes something there.
+    pub writes: bool,
+    /// How it is safe to repeat.
+    pub idempotency: Idempotency,
+    /// Time-out of its request, in seconds.
+    pub timeout_s: u64,
+}
+
+/// Whether the steps may run now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepPlan {
+    /// They may.
+    Go,
+    /// What an earlier try did can be seen from then on.
+    VerifyAt(Timestamp),
+    /// What an earlier try did cannot be found out.
+    Review(ReviewReason),
+}
+
+/// Decides from the intent that an earlier try left behind.
+pub fn next_step(steps: &[StepSpec], delivery: &Delivery, now: Timestamp) -> StepPlan {
+    let Some(intent) = &delivery.intent else { return StepPlan::Go };
+    let step = steps.iter().find(|s| s.name == intent.step);
+    let (idempotency, timeout) = step.map_or((Idempotency::None, 0), |s| (s.idempotency, s.timeout_s));
+    let lag = match idempotency {
+        Idempotency::Key | Idempotency::Upsert => return StepPlan::Go,
+        Idempotency::StrongLookup => 0,
+        Idempotency::LaggedLookup(seconds) => seconds,
+        Idempotency::None => return StepPlan::Review(ReviewReason::UnknownOutcome),
+    };
+    // The request may still be on its way until its time-out; only then does a look-up that finds nothing mean nothing.
+    let wait = SignedDuration::from_secs(i64::try_from(timeout + lag).unwrap_or(i64::MAX));
+    let visible = intent.sent_at.checked_add(wait).unwrap_or(Timestamp::MAX);
+    // A clock set back must not make it wait for longer than it would have from now.
+    let latest = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+    if visible <= now { StepPlan::Go } else { StepPlan::VerifyAt(visible.min(latest)) }
+}
+
+/// How a try failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// Words for a person.
+    pub message: String,
+    /// How long the target asked to be left alone.
+    pub retry_after: Option<SignedDuration>,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// The target was reached. Where it was not, the connection is down and the delivery is not to blame.
+    pub reached: bool,
+}
+
+/// What a failed try means for its delivery. `jitter` is a random number from 0 up to 1.
+pub fn settle(delivery: &Delivery, failed: &Failed, jitter: f64, now: Timestamp) -> Vec<Effect> {
+    let counted = delivery.failures.saturating_add(1);
+    let scheduled = usize::try_from(delivery.failures).ok().and_then(|n| RETRIES.get(n)).copied();
+    let at = |wait: SignedDuration| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let wait_or = |default: SignedDuration| failed.retry_after.unwrap_or_else(|| spread(default, jitter));
+    match failed.class {
+        FailureClass::Throttled => {
+            vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(THROTTLED))), delivery.failures, failed)]
+        }
+        FailureClass::Unauthorised => {
+            vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(UNAUTHORISED))), delivery.failures, failed)]
+        }
+        FailureClass::Transient if !failed.reached => {
+            vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(RETRIES[0]))), delivery.failures, failed)]
+        }
+        FailureClass::Transient => match scheduled {
+            Some(wait) => vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(wait))), counted, failed)],
+            None => review(delivery, ReviewReason::RetriesExhausted, counted, failed),
+        },
+        FailureClass::Unknown => match scheduled {
+            // The first look comes soon: whether it may be trusted yet is for the intent to say.
+            Some(_) if delivery.failures == 0 => {
+                vec![set(delivery, DeliveryState::Unknown, Some(at(SignedDuration::from_secs(1))), counted, failed)]
+            }
+            Some(wait) => vec![set(delivery, DeliveryState::Unknown, Some(at(wait_or(wait))), counted, failed)],
+            None => review(delivery, ReviewReason::UnknownOutcome, counted, failed),
+        },
+        FailureClass::Rejected => review(delivery, ReviewReason::Rejected, counted, failed),
+    }
+}
+
+/// Within a fifth around the wait, so that a thousand retries do not come at once.
+fn spread(wait: SignedDuration, jitter: f64) -> SignedDuration {
+    let factor = 0.8 + 0.4 * jitter.clamp(0.0, 1.0);
+    SignedDuration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
+}
+
+fn set(
+    delivery: &Delivery,
+    state: DeliveryState,
+    next_at: Option<Timestamp>,
+    failures: u32,
+    failed: &Failed,
+) -> Effect {
+    Effect::SetDelivery {
+        delivery: delivery.id,
+        state,
+        next_at,
+        failures,
+        progress: delivery.progress.clone(),
+        message: Some(failed.message.clone()),
+        waits_for: Vec::new(),
+    }
+}
+
+fn review(delivery: &Delivery, reason: ReviewReason, failures: u32, failed: &Failed) -> Vec<Effect> {
+    let spec = &delivery.spec;
+    let todo = match reason {
+        ReviewReason::RetriesExhausted => "it failed again and again; put right what is in its way, then retry",
+        ReviewReason::UnknownOutcome => "whether it was done could not be found out; look there, then retry or discard",
+        _ => "put right what it objects to, then retry",
+    };
+    let item = NewReview {
+        subject: ReviewSubject::Delivery(delivery.id),
+        reason,
+        message: format!("{}: {}; {todo}", spec.lane.connection, failed.message),
+        detail: json!({ "flow": spec.flow, "field": failed.field, "version": spec.version }),
+        connection: Some(spec.lane.connection.clone()),
+        record: Some(spec.record),
+    };
+    vec![set(delivery, DeliveryState::InReview, None, failures, failed), Effect::OpenReview(Box::new(item))]
+}
+
+/// What the target's answer said of the thing there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirmed {
+    /// Its identity.
+    pub external: ExternalId,
+    /// The part it plays.
+    pub role: Role,
+    /// Its human number.
+    pub number: Option<String>,
+    /// Ids of parts inside it.
+    pub links: Value,
+    /// How it is there now, in canonical form; where the answer does not say, as it was written.
+    pub observed: Option<Value>,
+    /// No further change is expected there.
+    pub settled: bool,
+}
+
+/// The delivery is confirmed: counterpart and state in one transaction. `payload` is what was written.
+pub fn confirm(
+    delivery: &Delivery,
+    record: &Record,
+    payload: &Value,
+    old: Option<&Counterpart>,
+    new: Confirmed,
+    now: Timestamp,
+) -> Vec<Effect> {
+    let old = old.filter(|c| c.external == new.external);
+    let mut links = old.map_or_else(|| json!({}), |c| c.links.clone());
+    deep_overlay(&mut links, &new.links);
+    let counterpart = Counterpart {
+        record: record.id,
+        kind: record.kind,
+        connection: delivery.spec.lane.connection.clone(),
+        external: new.external,
+        role: new.role,
+        number: new.number.or_else(|| old.and_then(|c| c.number.clone())),
+        links,
+        observed: new.observed.or_else(|| Some(payload.clone())),
+        observed_version: old.and_then(|c| c.observed_version.clone()),
+        written: Some(payload.clone()),
+        written_version: Some(record.version),
+        settled: new.settled,
+        updated_at: now,
+    };
+    vec![
+        Effect::PutCounterpart(Box::new(counterpart)),
+        Effect::SetDelivery {
+            delivery: delivery.id,
+            state: DeliveryState::Delivered,
+            next_at: None,
+            failures: delivery.failures,
+            progress: Value::Null,
+            message: None,
+            waits_for: Vec::new(),
+        },
+    ]
+}
+
+/// The target understood and will not do it (a cancellation of what is shipped): a person is told, and so are the
+/// systems that asked.
+pub fn refuse(
+    delivery: &Delivery,
+    record: &Record,
+    counterparts: &[Counterpart],
+    flow: &Flow,
+    reason: &str,
+    now: Timestamp,
+) -> Vec<Effect> {
+    let target = &delivery.spec.lane.connection;
+    let what = match delivery.spec.action {
+        Action::Cancel => "the cancellation",
+        Action::Amend => "the change",
+        _ => "it",
+    };
+    let message = format!("{target} refuses {what}: {reason}");
+    let failed = Failed {
+        class: FailureClass::Rejected,
+        message: message.clone(),
+        retry_after: None,
+        field: None,
+        reached: true,
+    };
+    let mut effects = review(delivery, ReviewReason::Refused, delivery.failures, &failed);
+    if record.kind == Kind::Order {
+        for asked in counterparts.iter().filter(|c| {
+            c.connection != *target && c.role == Role::Primary && flow.from.contains(&c.connection)
+        }) {
+            let spec = NewDelivery {
+                flow: flow.name.clone(),
+                lane: Lane { connection: asked.connection.clone(), root: record.id },
+                record: record.id,
+                kind: record.kind,
+                version: record.version,
+                action: Action::Refuse,
+                freshness: flow.freshness,
+                next_at: now,
+                payload: None,
+                origin_at: now,
+                reason: Some(message.clone()),
+            };
+            effects.push(Effect::AddDelivery { delivery: Box::new(spec), supersedes: Vec::new() });
+        }
+    }
+    effects
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.class.as_str())
+    }
+}
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

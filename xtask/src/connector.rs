@@ -55,6 +55,7 @@ request = "health.vrl"
 expect = ".status == 200"
 "#;
 
-const HEALTH: &str = "# The cheapest request that proves address and credentials.\n{ \"method\": \"GET\", \"path\": \"/\" }\n";
+const HEALTH: &str =
+    "# The cheapest request that proves address and credentials.\n{ \"method\": \"GET\", \"path\": \"/\" }\n";
 
 const README: &str = "# {name}\n\nWhat it covers, permissions needed, set-up of the other side step by step, limits and traps, sources.\n";

@@ -26,7 +26,8 @@ pub fn run(args: &Args) -> Result<()> {
     }
     crate::tidy::run()?;
     cargo(&["build", "--workspace", "--locked"], &[])?;
-    let nextest = Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    let nextest =
+        Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
     if nextest {
         cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], &[])?;
     } else {

@@ -128,9 +128,11 @@ fn licences(metadata: &Value, breaches: &mut Vec<String>) {
 
 /// A stated licence is fine when each part that must hold is on the list; of alternatives one is enough.
 fn allowed(stated: &str) -> bool {
-    stated.replace(['(', ')'], "").replace('/', " OR ").split(" AND ").all(|part| {
-        part.split(" OR ").any(|licence| LICENCES.contains(&licence.trim()))
-    })
+    stated
+        .replace(['(', ')'], "")
+        .replace('/', " OR ")
+        .split(" AND ")
+        .all(|part| part.split(" OR ").any(|licence| LICENCES.contains(&licence.trim())))
 }
 
 fn files(breaches: &mut Vec<String>) -> Result<()> {
@@ -217,7 +219,13 @@ mod tests {
 
     #[test]
     fn licences_are_read_as_written() {
-        for good in ["MIT", "MIT OR Apache-2.0", "MIT/Apache-2.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "GPL-3.0 OR MIT"] {
+        for good in [
+            "MIT",
+            "MIT OR Apache-2.0",
+            "MIT/Apache-2.0",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "GPL-3.0 OR MIT",
+        ] {
             assert!(allowed(good), "{good}");
         }
         for bad in ["GPL-3.0", "MIT AND GPL-3.0", ""] {

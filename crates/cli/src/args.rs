@@ -28,7 +28,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected failure, 2 bad input,
 #[command(next_help_heading = "Options for every command")]
 pub struct Global {
     /// Configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "COUNTERPART_CONFIG", default_value = "counterpart.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "COUNTERPART_CONFIG",
+        hide_env_values = true,
+        default_value = "counterpart.toml"
+    )]
     pub config: PathBuf,
     /// Writes exactly one JSON document to standard output, and errors as JSON to standard error.
     #[arg(long, global = true)]
@@ -208,7 +215,14 @@ pub struct Edit {
 #[derive(Debug, ClapArgs)]
 pub struct By {
     /// Who decides; goes on record. Your user name unless given.
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "cli", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        hide_env_values = true,
+        default_value = "cli",
+        hide_default_value = true
+    )]
     pub by: String,
 }
 
@@ -245,7 +259,6 @@ pub enum Mapping {
 }
 
 #[derive(Debug, ClapArgs)]
-#[group(id = "sample_source", required = true, multiple = false, args = ["sample", "captured"])]
 pub struct MappingTest {
     /// Connection whose mapping to run.
     #[arg(long, value_name = "NAME")]
@@ -254,7 +267,7 @@ pub struct MappingTest {
     #[arg(long)]
     pub topic: String,
     /// File with a sample, or `-` for standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "captured", conflicts_with = "captured")]
     pub sample: Option<PathBuf>,
     /// Captured sample to use (see `counterpart mapping samples`).
     #[arg(long, value_name = "ID")]
@@ -285,8 +298,12 @@ mod tests {
     use super::Args;
 
     fn pages(command: &mut Command, path: &str, into: &mut String) {
-        let page = command.clone().term_width(80).render_long_help();
-        into.push_str(&format!("━━ {path}\n\n{page}\n"));
+        let page = command.clone().term_width(80).render_long_help().to_string();
+        // Options for every command are the same on every page: the first tells them.
+        let end = if into.is_empty() { None } else { page.find("Options for every command:") };
+        let after = page.find("\nExample: ").map_or("", |at| &page[at..]);
+        let page = end.map_or(page.clone(), |end| format!("{}{after}", &page[..end]));
+        into.push_str(&format!("━━ {path}\n\n{}\n\n", page.trim_end()));
         for name in command.get_subcommands().map(|c| c.get_name().to_owned()).collect::<Vec<_>>() {
             if let Some(sub) = command.find_subcommand_mut(&name) {
                 pages(sub, &format!("{path} {name}"), into);
@@ -306,7 +323,6 @@ mod tests {
         let mut command = Args::command();
         command.build();
         pages(&mut command, "counterpart", &mut text);
-        // What is set where the test runs must not show.
         insta::assert_snapshot!(text);
     }
 }

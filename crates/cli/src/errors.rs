@@ -80,6 +80,16 @@ impl Failure {
         Self::new(Exit::NotFound, text)
     }
 
+    /// Something needed is not available.
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Self::new(Exit::Unavailable, text)
+    }
+
+    /// Problems were found.
+    pub fn problems(what: &str, problems: Vec<String>) -> Self {
+        Self::list(Exit::Problems, what, problems).hint("put them right, then try again")
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -100,7 +110,8 @@ impl From<HubError> for Failure {
             HubError::Secret(_) | HubError::BadInput(_) => Self::bad_input(text),
             HubError::NotFound(_) => Self::not_found(text),
             HubError::Refused(problems) => {
-                Self::list(Exit::Problems, "what is declared cannot run", problems).hint("put it right, then try again")
+                Self::list(Exit::Problems, "what is declared cannot run", problems)
+                    .hint("put it right, then try again")
             }
             HubError::Conflict(_) => Self::new(Exit::Problems, text),
             HubError::NothingApplied => Self::new(Exit::Unavailable, "nothing is applied yet")
@@ -115,12 +126,18 @@ impl From<ConfigError> for Failure {
         let text = error.to_string();
         match error {
             ConfigError::Read { path, source } => {
-                Self { hint: None, ..Self::bad_input(format!("cannot read {}: {source}", path.display())) }.hint(
-                    "`counterpart init` writes a first configuration file; `--config FILE` names one somewhere else",
-                )
+                let hint = if path.extension().is_some_and(|e| e == "toml") {
+                    "`counterpart init` writes a first configuration file; `--config FILE` names one somewhere else"
+                } else {
+                    "the configuration names it: put it there, or take its name out"
+                };
+                let what = format!("cannot read {}: {source}", path.display());
+                Self { what, problems: Vec::new(), hint: Some(hint.into()), exit: Exit::BadInput }
             }
-            ConfigError::Parse { .. } => Self { what: text, problems: Vec::new(), hint: None, exit: Exit::BadInput }
-                .hint("the message begins with file, line and column"),
+            ConfigError::Parse { .. } => {
+                Self { what: text, problems: Vec::new(), hint: None, exit: Exit::BadInput }
+                    .hint("the message begins with file, line and column")
+            }
             ConfigError::Invalid(problems) => {
                 Self::list(Exit::BadInput, "the configuration contradicts itself", problems)
             }
@@ -132,11 +149,20 @@ impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let text = error.to_string();
         match error {
-            ServeError::BadAddress(address) => Self::bad_input(format!("`{address}` is not an address to listen on"))
-                .hint("write it as `listen = \"127.0.0.1:7070\"` under [hub]"),
-            ServeError::InUse { host, port } => Self::new(Exit::Unavailable, format!("port {port} of {host} is in use"))
-                .hint("stop what listens there (perhaps another Counterpart), or set another `listen` under [hub]"),
-            ServeError::Listen { .. } => Self::new(Exit::Unavailable, text).hint("check `listen` under [hub]"),
+            ServeError::BadAddress(address) => {
+                Self::bad_input(format!("`{address}` is not an address to listen on"))
+                    .hint("write it as `listen = \"127.0.0.1:7070\"` under [hub]")
+            }
+            ServeError::InUse { host, port } => Self::new(
+                Exit::Unavailable,
+                format!("port {port} of {host} is in use"),
+            )
+            .hint(
+                "stop what listens there (perhaps another Counterpart), or set another `listen` under [hub]",
+            ),
+            ServeError::Listen { .. } => {
+                Self::new(Exit::Unavailable, text).hint("check `listen` under [hub]")
+            }
             ServeError::Serve(_) | ServeError::Metrics(_) => Self::unexpected(text),
         }
     }

@@ -32,7 +32,9 @@ pub fn since(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
         }
     };
     if at > now {
-        return Err(Failure::bad_input(format!("`{text}` lies in the future")).hint("name a moment that has passed"));
+        return Err(
+            Failure::bad_input(format!("`{text}` lies in the future")).hint("name a moment that has passed")
+        );
     }
     Ok(at)
 }
@@ -97,7 +99,9 @@ pub fn secret(name: &str) -> Result<Redacted<String>, Failure> {
 /// When there is nobody to ask.
 pub fn confirm(question: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::bad_input("nobody can be asked here").hint("give --yes when the plan is as you want it"));
+        return Err(
+            Failure::bad_input("nobody can be asked here").hint("give --yes when the plan is as you want it")
+        );
     }
     let mut stderr = std::io::stderr();
     let _ = write!(stderr, "{question} [y/N] ");

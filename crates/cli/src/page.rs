@@ -9,7 +9,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 use jiff::{SignedDuration, Timestamp};
 
 /// Narrowest last column, in characters: below it, rows are stacked instead.
-const LAST_COLUMN: u16 = 26;
+const LAST_COLUMN: u16 = 22;
 
 /// How a page is made.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,11 @@ impl Page {
     pub fn table(&self, header: &[&str], rows: &[Vec<String>]) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
-        if self.colour { table.enforce_styling() } else { table.force_no_tty() };
+        if self.colour {
+            table.enforce_styling()
+        } else {
+            table.force_no_tty()
+        };
         let names: Vec<&str> = header.iter().map(|h| h.trim_start_matches('#')).collect();
         table.set_header(names.iter().map(|n| self.dim(n)));
         for row in rows {
@@ -107,9 +111,9 @@ impl Page {
             }
         }
         let widths = table.column_max_content_widths();
-        let (last, fixed) = widths.split_last().map_or((0, 0), |(last, rest)| {
-            (*last, rest.iter().map(|w| w + 2).sum::<u16>() + 4)
-        });
+        let (last, fixed) = widths
+            .split_last()
+            .map_or((0, 0), |(last, rest)| (*last, rest.iter().map(|w| w + 2).sum::<u16>() + 4));
         if fixed + last.min(LAST_COLUMN) > self.width {
             return self.stacked(&names, rows);
         }
@@ -168,9 +172,24 @@ fn mood(state: &str) -> Mood {
     MOODS.iter().find(|m| m.0 == state).map_or(Mood::Plain, |m| m.1)
 }
 
+/// Names in the database that say little to somebody new, and what they mean.
+const MEANINGS: &[(&str, &str)] = &[
+    ("upsert", "create or update"),
+    ("transient", "failed, tried again later"),
+    ("throttled", "was asked to slow down"),
+    ("unauthorised", "credentials refused"),
+    ("rejected", "refused"),
+    ("unknown", "outcome unknown"),
+];
+
 /// A name in the database as words: `in_review` is `in review`.
 pub fn words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// An action or the result of an attempt, for somebody new.
+pub fn meaning(name: &str) -> String {
+    MEANINGS.iter().find(|m| m.0 == name).map_or_else(|| words(name), |m| m.1.to_owned())
 }
 
 /// With a capital letter first.
@@ -183,11 +202,11 @@ pub fn capital(text: &str) -> String {
 pub fn length(duration: SignedDuration) -> String {
     let millis = duration.as_millis();
     match millis {
-        ..1_000 => format!("{millis} ms"),
-        ..10_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        ..120_000 => format!("{} s", millis / 1_000),
-        ..7_200_000 => format!("{} min", millis / 60_000),
-        ..172_800_000 => format!("{} h", millis / 3_600_000),
+        i128::MIN..1_000 => format!("{millis} ms"),
+        1_000..10_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        10_000..120_000 => format!("{} s", millis / 1_000),
+        120_000..7_200_000 => format!("{} min", millis / 60_000),
+        7_200_000..172_800_000 => format!("{} h", millis / 3_600_000),
         _ => format!("{} d", millis / 86_400_000),
     }
 }
@@ -263,25 +282,31 @@ mod tests {
     #[test]
     fn text_is_wrapped_under_its_mark() {
         assert_eq!(page(24).text("- ", "one two three four five six"), "- one two three four\n  five six\n");
-        assert_eq!(page(24).text("", "0198b2c4-5d6e-7f80-9a1b-2c3d4e5f6071"), "0198b2c4-5d6e-7f80-9a1b-\n2c3d4e5f6071\n");
+        assert_eq!(
+            page(24).text("", "0198b2c4-5d6e-7f80-9a1b-2c3d4e5f6071"),
+            "0198b2c4-5d6e-7f80-9a1b-\n2c3d4e5f6071\n"
+        );
     }
 
     #[test]
     fn a_table_wraps_its_last_column_and_is_stacked_where_that_is_too_narrow() {
-        let rows = [vec!["shop".to_owned(), "1001".to_owned(), "it was refused because the postal code is missing".to_owned()]];
+        let rows = [vec![
+            "shop".to_owned(),
+            "1001".to_owned(),
+            "it was refused because the postal code is missing".to_owned(),
+        ]];
         let header = ["System", "#Number", "Message"];
         insta::assert_snapshot!(page(60).table(&header, &rows), @r"
           System  Number  Message
-          shop      1001  it was refused because the postal
-                          code is missing
+          shop      1001  it was refused because the postal code
+                          is missing
         ");
         insta::assert_snapshot!(page(30).table(&header, &rows), @r"
           shop
             Number   1001
             Message  it was refused
-                     because the
-                     postal code is
-                     missing
+                     because the postal
+                     code is missing
         ");
     }
 

@@ -79,7 +79,10 @@ impl Catalog {
         let mut files = BTreeMap::new();
         if let Some(folder) = overlay {
             collect(folder, "", &mut files).map_err(|error| CatalogError {
-                diagnostics: vec![Diagnostic::new(folder.display().to_string(), format!("cannot be read: {error}"))],
+                diagnostics: vec![Diagnostic::new(
+                    folder.display().to_string(),
+                    format!("cannot be read: {error}"),
+                )],
             })?;
         }
         Self::load(&files)
@@ -205,7 +208,9 @@ fn shifted(mut diagnostic: Diagnostic, manifest: &str, code: &Code) -> Diagnosti
 
 fn hash(files: &BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
-    for (path, text) in files.iter().filter(|(path, _)| !path.starts_with("samples/") && !path.ends_with(".md")) {
+    for (path, text) in
+        files.iter().filter(|(path, _)| !path.starts_with("samples/") && !path.ends_with(".md"))
+    {
         for part in [path, text] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
@@ -302,12 +307,18 @@ fn contradictions(manifest: &Manifest, folder: &str) -> Vec<(String, String)> {
             say("webhooks.signature.header", "must name the header".into());
         }
         if signature.max_age_s.is_some() && signature.timestamp.is_none() {
-            say("webhooks.signature.timestamp", "max_age_s needs to know where the time of sending is".into());
+            say(
+                "webhooks.signature.timestamp",
+                "max_age_s needs to know where the time of sending is".into(),
+            );
         }
         let in_body = signature.timestamp.as_ref().is_some_and(|t| t.body.is_some());
         let signs_time = signature.signed.contains("{timestamp}") || in_body;
         if signature.scheme == SignatureScheme::HmacSha256 && signature.max_age_s.is_some() && !signs_time {
-            say("webhooks.signature.signed", "the time of sending must be signed too, or anyone can change it".into());
+            say(
+                "webhooks.signature.signed",
+                "the time of sending must be signed too, or anyone can change it".into(),
+            );
         }
         if !signature.signed.contains("{body}") {
             say("webhooks.signature.signed", "must contain {body}".into());

@@ -18,7 +18,9 @@ pub enum Refused {
     #[error("{0} is a private or local address; if that is meant, set allow_private = true")]
     Address(IpAddr),
     /// No encryption.
-    #[error("plain http would show the secrets to everyone on the way; use https, or set allow_private = true")]
+    #[error(
+        "plain http would show the secrets to everyone on the way; use https, or set allow_private = true"
+    )]
     PlainHttp,
     /// Neither http nor https.
     #[error("the address must begin with https://")]
@@ -139,15 +141,48 @@ mod tests {
     #[test]
     fn addresses_in_special_networks_are_refused() {
         for bad in [
-            "127.0.0.1", "127.255.1.1", "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.255", "169.254.169.254",
-            "172.16.0.1", "172.31.255.255", "192.168.1.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "::1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "fc00::1",
-            "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1", "2001::1",
+            "127.0.0.1",
+            "127.255.1.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.127.255.255",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
         ] {
             assert!(is_forbidden(bad.parse().unwrap()), "{bad}");
         }
-        for good in ["1.1.1.1", "100.63.0.1", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1",
-            "64:ff9b::101:101", "2002:101:101::", "2a00::1"] {
+        for good in [
+            "1.1.1.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "2606:4700::1",
+            "64:ff9b::101:101",
+            "2002:101:101::",
+            "2a00::1",
+        ] {
             assert!(!is_forbidden(good.parse().unwrap()), "{good}");
         }
     }
@@ -158,7 +193,13 @@ mod tests {
         assert_eq!(check("https://shop.example.com/x", false), Ok(()));
         assert_eq!(check("http://shop.example.com/", false), Err(Refused::PlainHttp));
         assert_eq!(check("http://127.0.0.1:3000/", true), Ok(()));
-        for tricky in ["https://127.0.0.1/", "https://2130706433/", "https://0x7f.1/", "https://[::1]/", "https://017700000001"] {
+        for tricky in [
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::1]/",
+            "https://017700000001",
+        ] {
             assert!(matches!(check(tricky, false), Err(Refused::Address(_))), "{tricky}");
         }
         assert_eq!(check("ftp://shop.example.com/", true), Err(Refused::Scheme));
@@ -167,7 +208,8 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_checked_where_they_are_resolved() {
-        let resolve = |private| GuardedResolver { allow_private: private }.resolve("localhost".parse().unwrap());
+        let resolve =
+            |private| GuardedResolver { allow_private: private }.resolve("localhost".parse().unwrap());
         let error = resolve(false).await.err().unwrap();
         assert!(error.downcast_ref::<Refused>().is_some());
         assert!(resolve(true).await.is_ok());

@@ -11,6 +11,7 @@ mod classify;
 pub mod conformance;
 pub mod connection;
 mod driver;
+pub mod error;
 mod guard;
 mod http;
 pub mod manifest;
@@ -26,4 +27,6 @@ pub mod webhook;
 mod writing;
 
 pub use connection::Connection;
+pub use error::ReadError;
 pub use settings::SpecProblem;
+pub use webhook::WebhookError;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use counterpart_model::delivery::{Freshness, FailureClass};
+use counterpart_model::delivery::{FailureClass, Freshness};
 use counterpart_model::kind::Kind;
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -736,9 +736,9 @@ impl FromStr for Idempotent {
             ("strong-lookup", _) => Ok(Self::StrongLookup),
             ("none", _) => Ok(Self::None),
             (_, Some(Ok(seconds))) => Ok(Self::LaggedLookup(seconds)),
-            _ => Err(format!(
-                "`{text}`: expected key, upsert, strong-lookup, lagged-lookup(seconds) or none"
-            )),
+            _ => {
+                Err(format!("`{text}`: expected key, upsert, strong-lookup, lagged-lookup(seconds) or none"))
+            }
         }
     }
 }

@@ -42,9 +42,16 @@ impl Programs {
     ///
     /// # Errors
     /// Every problem found, with file, line and column.
-    pub fn add(&mut self, code: &Code, file: &str, text: &str, expect: Expect) -> Result<(), Vec<Diagnostic>> {
+    pub fn add(
+        &mut self,
+        code: &Code,
+        file: &str,
+        text: &str,
+        expect: Expect,
+    ) -> Result<(), Vec<Diagnostic>> {
         // A path cannot promise a type, so those that must give a bool are compiled.
-        let plain = matches!(expect, Expect::Any | Expect::Array).then(|| text.trim().parse::<Path>().ok()).flatten();
+        let plain =
+            matches!(expect, Expect::Any | Expect::Array).then(|| text.trim().parse::<Path>().ok()).flatten();
         let expr = match plain.filter(|path| !path.has_any()) {
             Some(path) => Expr::Path(path),
             None => Expr::Program(compile(Source { file, text }, expect)?),
@@ -69,6 +76,14 @@ impl Programs {
             help: None,
         })?;
         expr.run(input, meta)
+    }
+
+    /// The VRL program of a place; `None` for a plain path.
+    pub fn program(&self, code: &Code) -> Option<&Program> {
+        match self.0.get(&(code.text.clone(), code.offset))? {
+            Expr::Program(program) => Some(program),
+            Expr::Path(_) => None,
+        }
     }
 
     /// How many there are.

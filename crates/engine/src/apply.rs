@@ -3,13 +3,15 @@
 //!
 //! Never: finds out which record a change is about (that was done before); evaluates a filter by itself.
 
+use std::cmp::Ordering;
+
 use counterpart_model::change::{Change, ChangeOutcome};
 use counterpart_model::check::{Problem, check};
 use counterpart_model::delivery::{
-    Action, Delivery, Lane, NewDelivery, NewReview, ReviewReason, ReviewSubject,
+    Action, Delivery, DeliveryState, Lane, NewDelivery, NewReview, ReviewReason, ReviewSubject,
 };
 use counterpart_model::effect::{Effect, Reservation};
-use counterpart_model::ids::{RecordId, RowId};
+use counterpart_model::ids::{ConnectionName, RecordId, RowId};
 use counterpart_model::kind::{DeliveryStyle, Kind};
 use counterpart_model::record::{Counterpart, Record, Role, SourceVersion};
 use jiff::Timestamp;
@@ -17,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::merge::{Merge, Merged, merge, same};
 use crate::orders::{OrderDecision, order_action};
-use crate::rules::{Flow, Rules};
+use crate::rules::{Flow, FlowState, Rules};
 use crate::stock;
 
 /// What is known of the record that a change is about.
@@ -34,6 +36,9 @@ pub struct Known {
     /// Fields that two systems keep changing, see [`crate::merge::flipping`].
     pub frozen: Vec<String>,
 }
+
+/// Name of the key that is the record's own id, see `keys` of the identity crate.
+pub const OWN_KEY: &str = "record";
 
 /// Evaluates a flow's filter on a payload; the error says why it cannot.
 pub type Filter<'a> = dyn Fn(&Flow, &Value) -> Result<bool, String> + 'a;
@@ -89,17 +94,25 @@ pub fn apply_change(input: &ApplyInput<'_>) -> Applied {
     if change.deleted {
         return deleted(input, there);
     }
-    match news(there.and_then(|c| c.observed_version.as_ref()), &change.version, input.read_back) {
-        News::Newer => {}
-        News::Duplicate => return ended(input, ChangeOutcome::Duplicate, record, false),
+    let read_back = match news(there.and_then(|c| c.observed_version.as_ref()), &change.version) {
+        News::Newer => false,
+        News::Likely => !input.read_back,
+        News::Duplicate => return duplicate(input, there),
         News::Stale => return ended(input, ChangeOutcome::Stale, record, false),
         News::Unclear => return ended(input, ChangeOutcome::Stale, record, true),
-    }
+    };
+    let mut applied = take(input, there);
+    applied.read_back |= read_back;
+    applied
+}
+
+/// What is news is merged, unless it says what was said before.
+fn take(input: &ApplyInput<'_>, there: Option<&Counterpart>) -> Applied {
+    let change = input.change;
     let said_before = there.and_then(|c| c.observed.as_ref());
     let says_nothing_new = said_before.is_some_and(|before| adds_nothing(before, &change.payload));
     if let (true, Some(there), Some(record)) = (says_nothing_new, there, &input.known.record) {
-        let outcome =
-            if there.written.is_some() { ChangeOutcome::Echo } else { ChangeOutcome::Duplicate };
+        let outcome = if there.written.is_some() { ChangeOutcome::Echo } else { ChangeOutcome::Duplicate };
         let mut applied = ended(input, outcome, Some(record.id), false);
         applied.effects.insert(0, Effect::PutCounterpart(Box::new(observed(input, record.id, Some(there)))));
         return applied;
@@ -122,36 +135,67 @@ pub fn apply_change(input: &ApplyInput<'_>) -> Applied {
 /// Is it news?
 #[derive(Debug, PartialEq, Eq)]
 enum News {
+    /// By the source's own clock.
     Newer,
+    /// It was read later, though the source's clock has not moved or contradicts that: taken, and asked for again
+    /// unless it was read for its own sake.
+    Likely,
     Duplicate,
     Stale,
+    /// Nothing tells which of two states is newer.
     Unclear,
 }
 
-/// Source order: time or sequence first, then which read began later. A coarse or unmoved source time with another
-/// fingerprint is settled by what we read ourselves, and otherwise by asking again.
-fn news(known: Option<&SourceVersion>, new: &SourceVersion, read_back: bool) -> News {
+/// Source order: sequence or time first, then which read began later.
+fn news(known: Option<&SourceVersion>, new: &SourceVersion) -> News {
     let Some(known) = known else { return News::Newer };
     if known.fingerprint == new.fingerprint {
         return News::Duplicate;
     }
-    if let (Some(old), Some(new)) = (known.sequence, new.sequence)
-        && old != new
-    {
-        return if new > old { News::Newer } else { News::Stale };
+    match moved(known, new) {
+        // Read before what is known was read (or written by us), yet newer by its own clock.
+        Ordering::Greater if new.read_began < known.read_began => News::Likely,
+        Ordering::Greater => News::Newer,
+        Ordering::Less => News::Stale,
+        Ordering::Equal => match new.read_began.cmp(&known.read_began) {
+            Ordering::Greater => News::Likely,
+            Ordering::Equal => News::Unclear,
+            // Read before our own write there was confirmed: of before that write, or of after it.
+            Ordering::Less if known.fingerprint.is_empty() => News::Unclear,
+            Ordering::Less => News::Stale,
+        },
     }
-    if let (Some(old), Some(new)) = (known.at, new.at)
-        && old != new
-    {
-        return if new > old { News::Newer } else { News::Stale };
+}
+
+/// Which way the source's own clock has moved, as far as it has one.
+fn moved(known: &SourceVersion, new: &SourceVersion) -> Ordering {
+    let by_sequence = known.sequence.zip(new.sequence).map_or(Ordering::Equal, |(old, new)| new.cmp(&old));
+    let by_time = known.at.zip(new.at).map_or(Ordering::Equal, |(old, new)| new.cmp(&old));
+    by_sequence.then(by_time)
+}
+
+/// The same payload again. What stands beside it may still be news: that it is settled, ids of its parts, or a later
+/// time of the same state, without which an older state that comes late would pass for a newer one.
+fn duplicate(input: &ApplyInput<'_>, there: Option<&Counterpart>) -> Applied {
+    let record = input.known.record.as_ref().map(|r| r.id);
+    let mut applied = ended(input, ChangeOutcome::Duplicate, record, false);
+    let (Some(old), Some(record)) = (there, record) else { return applied };
+    let new = &input.change.version;
+    let Some(known) = &old.observed_version else { return applied };
+    let later = moved(known, new).then(new.read_began.cmp(&known.read_began)) == Ordering::Greater;
+    if !later {
+        return applied;
     }
-    if new.read_began > known.read_began {
-        if read_back { News::Newer } else { News::Unclear }
-    } else if new.read_began == known.read_began {
-        News::Unclear
-    } else {
-        News::Stale
+    let seen = observed(input, record, Some(old));
+    // A read that found nothing else than a later time of reading is only worth a write for stock: it ends reservations.
+    let worth = seen.settled != old.settled
+        || seen.links != old.links
+        || moved(known, new) == Ordering::Greater
+        || input.change.kind == Kind::Stock;
+    if worth {
+        applied.effects.insert(0, Effect::PutCounterpart(Box::new(seen)));
     }
+    applied
 }
 
 /// Every field of a change is what was seen there before.
@@ -161,7 +205,12 @@ fn adds_nothing(before: &Value, change: &Value) -> bool {
     })
 }
 
-fn ended(input: &ApplyInput<'_>, outcome: ChangeOutcome, record: Option<RecordId>, read_back: bool) -> Applied {
+fn ended(
+    input: &ApplyInput<'_>,
+    outcome: ChangeOutcome,
+    record: Option<RecordId>,
+    read_back: bool,
+) -> Applied {
     let end = Effect::EndChange {
         inbox: input.inbox,
         change: Box::new(input.change.clone()),
@@ -234,7 +283,7 @@ fn taken(input: &ApplyInput<'_>, there: Option<&Counterpart>, merged: Merged) ->
         effects.push(Effect::PutRecord {
             record: record.clone(),
             expected: old.map(|r| r.version),
-            keys: input.keys.clone(),
+            keys: keys(input, id),
             cause: format!("{} {}: {what}", change.connection, change.external),
         });
     }
@@ -248,6 +297,10 @@ fn taken(input: &ApplyInput<'_>, there: Option<&Counterpart>, merged: Merged) ->
             match route(input, &record, flow) {
                 Route::Deliver(action, why) => deliveries.push(delivery(input, &record, flow, action, why)),
                 Route::Held(rule) => filtered.push(rule),
+                Route::Over(why) => {
+                    effects.extend(no_longer_wanted(input, flow, &why));
+                    filtered.push(format!("flow {}: {why}", flow.name));
+                }
                 Route::Broken(why) => {
                     filtered.push(format!("the filter of flow {} fails on it", flow.name));
                     effects.push(broken_filter(input, id, flow, &why));
@@ -288,6 +341,14 @@ fn taken(input: &ApplyInput<'_>, there: Option<&Counterpart>, merged: Merged) ->
         Effect::EndChange { inbox: input.inbox, change: Box::new(change.clone()), outcome: outcome.clone() };
     effects.push(end);
     Applied { effects, outcome, record: Some(id), read_back: false }
+}
+
+/// Keys under which the record can be found. Its own id is one: a target that keeps it beside what we make there lets
+/// its first word of that thing find the record, even before our write is confirmed.
+fn keys(input: &ApplyInput<'_>, id: RecordId) -> Vec<(String, String)> {
+    let own = (OWN_KEY.to_owned(), id.to_string());
+    let made_elsewhere = !matches!(input.change.kind, Kind::Price | Kind::Stock);
+    input.keys.iter().cloned().chain(made_elsewhere.then_some(own)).collect()
 }
 
 /// The source's counterpart after this change.
@@ -343,6 +404,8 @@ fn flows_from<'a>(input: &'a ApplyInput<'_>) -> impl Iterator<Item = &'a Flow> {
 enum Route {
     Deliver(Action, Option<String>),
     Held(String),
+    /// Nothing is left to do there.
+    Over(String),
     Broken(String),
 }
 
@@ -362,8 +425,26 @@ fn route(input: &ApplyInput<'_>, record: &Record, flow: &Flow) -> Route {
     let open: Vec<&Delivery> = input.known.open.iter().filter(|d| d.spec.flow == flow.name).collect();
     match order_action(record, there, &open, flow) {
         OrderDecision::Deliver(action) => Route::Deliver(action, None),
+        OrderDecision::Over(why) => Route::Over(why),
         OrderDecision::Nothing(why) => Route::Held(format!("flow {}: {why}", flow.name)),
     }
+}
+
+/// Ends what waits before a person though nothing is left to do. What is not in review is decided anew when it is
+/// claimed, and what may be on its way is found out first.
+fn no_longer_wanted(input: &ApplyInput<'_>, flow: &Flow, why: &str) -> Vec<Effect> {
+    let waits =
+        |d: &&Delivery| d.spec.flow == flow.name && d.state == DeliveryState::InReview && d.intent.is_none();
+    let end = |d: &Delivery| Effect::SetDelivery {
+        delivery: d.id,
+        state: DeliveryState::Superseded,
+        next_at: None,
+        failures: d.failures,
+        progress: d.progress.clone(),
+        message: Some(why.to_owned()),
+        waits_for: Vec::new(),
+    };
+    input.known.open.iter().filter(waits).map(end).collect()
 }
 
 /// A delivery, with the open ones that it replaces. One whose request may be on its way is never replaced: what it did
@@ -377,13 +458,13 @@ fn delivery(
 ) -> Effect {
     let event = record.kind.style() == DeliveryStyle::Event;
     let replaces = |d: &&Delivery| {
-        d.spec.flow == flow.name && d.spec.action != Action::Refuse && d.intent.is_none() && !d.state.is_final()
+        d.spec.flow == flow.name
+            && d.spec.action != Action::Refuse
+            && d.intent.is_none()
+            && !d.state.is_final()
     };
-    let supersedes = if event {
-        Vec::new()
-    } else {
-        input.known.open.iter().filter(replaces).map(|d| d.id).collect()
-    };
+    let supersedes =
+        if event { Vec::new() } else { input.known.open.iter().filter(replaces).map(|d| d.id).collect() };
     let root = if input.root == input.new_id { record.id } else { input.root };
     let spec = NewDelivery {
         flow: flow.name.clone(),
@@ -405,7 +486,10 @@ fn broken_filter(input: &ApplyInput<'_>, record: RecordId, flow: &Flow, why: &st
     Effect::OpenReview(Box::new(NewReview {
         subject: ReviewSubject::Record(record),
         reason: ReviewReason::MappingFailed,
-        message: format!("the filter of flow {} fails: {why}; correct it, apply, then replay the flow", flow.name),
+        message: format!(
+            "the filter of flow {} fails: {why}; correct it, apply, then replay the flow",
+            flow.name
+        ),
         detail: json!({ "flow": flow.name }),
         connection: Some(input.change.connection.clone()),
         record: Some(record),
@@ -440,8 +524,28 @@ fn holds(input: &ApplyInput<'_>, record: &Record) -> Option<Effect> {
     }
     let before = &input.known.reservations;
     let store = before.first().map_or(&input.change.connection, |row| &row.store);
-    let rows = stock::reservations(record.id, &record.payload, store, input.location, before);
+    let mut rows = stock::reservations(record.id, &record.payload, store, input.location, before);
+    if !goes_to_the_owner(input, record, store) {
+        // The owner's next figure includes it, or never will: waiting for our own delivery would have no end.
+        rows.iter_mut().filter(|row| row.confirmed_at.is_none()).for_each(|row| row.confirmed_at = Some(input.now));
+    }
     (rows != *before).then_some(Effect::PutReservations { order: record.id, rows })
+}
+
+/// Whether the owner of stock hears of the order from us. It does not of one that was placed there, is older than the
+/// cut-over, or is filtered.
+fn goes_to_the_owner(input: &ApplyInput<'_>, record: &Record, store: &ConnectionName) -> bool {
+    let Some(owner) = &input.rules.stock_owner else { return false };
+    let placed_there = store == owner;
+    let goes = |flow: &Flow| {
+        flow.kind == Kind::Order
+            && flow.to == *owner
+            && flow.from.contains(store)
+            && flow.state == FlowState::Live
+            && flow.holds_back(record).is_none()
+            && (input.filter)(flow, &record.payload).unwrap_or(true)
+    };
+    !placed_there && input.rules.flows.iter().any(goes)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use counterpart_model::delivery::{
 use counterpart_model::effect::Effect;
 use counterpart_model::ids::ExternalId;
 use counterpart_model::kind::{DeliveryStyle, Kind};
-use counterpart_model::record::{Counterpart, Record, Role};
+use counterpart_model::record::{Counterpart, Record, Role, SourceVersion};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -71,10 +71,12 @@ pub fn prepare(
         return run(asked);
     }
     match record.kind.style() {
+        // A try that may have made it there is found out first, by the operation that it belongs to; what the order has
+        // become since then is the next delivery's part.
+        DeliveryStyle::Order if delivery.intent.is_some() && counterpart.is_none() => run(asked),
         DeliveryStyle::Order => match order_action(record, counterpart, &[delivery], flow) {
-            // A try that may have reached the target is settled before anything else is decided.
-            OrderDecision::Nothing(_) if delivery.intent.is_some() => run(asked),
-            OrderDecision::Nothing(why) => Prepared::Supersede(why),
+            OrderDecision::Nothing(_) | OrderDecision::Over(_) if delivery.intent.is_some() => run(asked),
+            OrderDecision::Nothing(why) | OrderDecision::Over(why) => Prepared::Supersede(why),
             OrderDecision::Deliver(action) => run(action),
         },
         DeliveryStyle::Event => {
@@ -148,6 +150,17 @@ pub fn next_step(steps: &[StepSpec], delivery: &Delivery, now: Timestamp) -> Ste
     if visible <= now { StepPlan::Go } else { StepPlan::VerifyAt(visible.min(latest)) }
 }
 
+/// What a failure of a step means. A request that was sent to make something may have made it, whatever came back: a
+/// gateway that gives up waiting answers 502 or 504 as well.
+pub fn class_of(step: &StepSpec, class: FailureClass, sent: bool) -> FailureClass {
+    let repeatable = matches!(step.idempotency, Idempotency::Key | Idempotency::Upsert);
+    match class {
+        FailureClass::Unknown if !step.writes => FailureClass::Transient,
+        FailureClass::Transient if step.writes && sent && !repeatable => FailureClass::Unknown,
+        class => class,
+    }
+}
+
 /// How a try failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
@@ -174,10 +187,22 @@ pub fn settle(delivery: &Delivery, failed: &Failed, jitter: f64, now: Timestamp)
             vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(THROTTLED))), delivery.failures, failed)]
         }
         FailureClass::Unauthorised => {
-            vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(UNAUTHORISED))), delivery.failures, failed)]
+            vec![set(
+                delivery,
+                DeliveryState::Ready,
+                Some(at(wait_or(UNAUTHORISED))),
+                delivery.failures,
+                failed,
+            )]
         }
         FailureClass::Transient if !failed.reached => {
-            vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(RETRIES[0]))), delivery.failures, failed)]
+            vec![set(
+                delivery,
+                DeliveryState::Ready,
+                Some(at(wait_or(RETRIES[0]))),
+                delivery.failures,
+                failed,
+            )]
         }
         FailureClass::Transient => match scheduled {
             Some(wait) => vec![set(delivery, DeliveryState::Ready, Some(at(wait_or(wait))), counted, failed)],
@@ -186,9 +211,17 @@ pub fn settle(delivery: &Delivery, failed: &Failed, jitter: f64, now: Timestamp)
         FailureClass::Unknown => match scheduled {
             // The first look comes soon: whether it may be trusted yet is for the intent to say.
             Some(_) if delivery.failures == 0 => {
-                vec![set(delivery, DeliveryState::Unknown, Some(at(SignedDuration::from_secs(1))), counted, failed)]
+                vec![set(
+                    delivery,
+                    DeliveryState::Unknown,
+                    Some(at(SignedDuration::from_secs(1))),
+                    counted,
+                    failed,
+                )]
             }
-            Some(wait) => vec![set(delivery, DeliveryState::Unknown, Some(at(wait_or(wait))), counted, failed)],
+            Some(wait) => {
+                vec![set(delivery, DeliveryState::Unknown, Some(at(wait_or(wait))), counted, failed)]
+            }
             None => review(delivery, ReviewReason::UnknownOutcome, counted, failed),
         },
         FailureClass::Rejected => review(delivery, ReviewReason::Rejected, counted, failed),
@@ -222,8 +255,12 @@ fn set(
 fn review(delivery: &Delivery, reason: ReviewReason, failures: u32, failed: &Failed) -> Vec<Effect> {
     let spec = &delivery.spec;
     let todo = match reason {
-        ReviewReason::RetriesExhausted => "it failed again and again; put right what is in its way, then retry",
-        ReviewReason::UnknownOutcome => "whether it was done could not be found out; look there, then retry or discard",
+        ReviewReason::RetriesExhausted => {
+            "it failed again and again; put right what is in its way, then retry"
+        }
+        ReviewReason::UnknownOutcome => {
+            "whether it was done could not be found out; look there, then retry or discard"
+        }
         _ => "put right what it objects to, then retry",
     };
     let item = NewReview {
@@ -255,6 +292,9 @@ pub struct Confirmed {
 }
 
 /// The delivery is confirmed: counterpart and state in one transaction. `payload` is what was written.
+///
+/// Where an earlier try was found to have done it and the order has changed since, what stands there is the order as it
+/// was: nothing is claimed to be written then, so that the next delivery amends or cancels it.
 pub fn confirm(
     delivery: &Delivery,
     record: &Record,
@@ -266,6 +306,25 @@ pub fn confirm(
     let old = old.filter(|c| c.external == new.external);
     let mut links = old.map_or_else(|| json!({}), |c| c.links.clone());
     deep_overlay(&mut links, &new.links);
+    let spec = &delivery.spec;
+    let older = found_older(delivery, record);
+    let (observed, written, written_version) = if spec.action == Action::Refuse {
+        // A word to the source about what it asked for: the thing there is as it was.
+        let old = old.cloned();
+        old.map_or((None, None, None), |c| (c.observed, c.written, c.written_version))
+    } else if older {
+        (old.and_then(|c| c.observed.clone()), Some(json!({})), Some(spec.version))
+    } else {
+        (Some(payload.clone()), Some(payload.clone()), Some(record.version))
+    };
+    // Reads that began before this moment may have seen how it was before; an equal fingerprint says nothing any more.
+    let known = old.and_then(|c| c.observed_version.as_ref());
+    let seen = SourceVersion {
+        at: known.and_then(|v| v.at),
+        sequence: known.and_then(|v| v.sequence),
+        read_began: now,
+        fingerprint: String::new(),
+    };
     let counterpart = Counterpart {
         record: record.id,
         kind: record.kind,
@@ -274,10 +333,10 @@ pub fn confirm(
         role: new.role,
         number: new.number.or_else(|| old.and_then(|c| c.number.clone())),
         links,
-        observed: new.observed.or_else(|| Some(payload.clone())),
-        observed_version: old.and_then(|c| c.observed_version.clone()),
-        written: Some(payload.clone()),
-        written_version: Some(record.version),
+        observed: new.observed.or(observed),
+        observed_version: Some(seen),
+        written,
+        written_version,
         settled: new.settled,
         updated_at: now,
     };
@@ -293,6 +352,12 @@ pub fn confirm(
             waits_for: Vec::new(),
         },
     ]
+}
+
+/// Whether what stands in the target may be the order as it was before: made by an earlier try whose outcome was not
+/// known, while the order changed. Its totals are not comparable then, and the next delivery brings it up to date.
+pub fn found_older(delivery: &Delivery, record: &Record) -> bool {
+    record.kind == Kind::Order && delivery.intent.is_some() && record.version != delivery.spec.version
 }
 
 /// The target understood and will not do it (a cancellation of what is shipped): a person is told, and so are the

@@ -70,9 +70,7 @@ fn jitter_stays_within_a_fifth() {
 fn an_intent_is_settled_before_anything_is_sent_again() {
     let flow = flow("orders", "shop", "erp", Kind::Order);
     let order = record(Kind::Order, json!({}));
-    let step = |idempotency| {
-        [StepSpec { name: "create".into(), writes: true, idempotency, timeout_s: 10 }]
-    };
+    let step = |idempotency| [StepSpec { name: "create".into(), writes: true, idempotency, timeout_s: 10 }];
     let pending = delivery(&order, &flow, Some("create"));
     for (idempotency, now, expect) in [
         (Idempotency::Key, 1, StepPlan::Go),
@@ -88,7 +86,10 @@ fn an_intent_is_settled_before_anything_is_sent_again() {
     let fresh = delivery(&order, &flow, None);
     assert_eq!(next_step(&step(Idempotency::None), &fresh, at(0)), StepPlan::Go);
     // A clock set back by a day: it waits no longer than it would have from now.
-    assert_eq!(next_step(&step(Idempotency::StrongLookup), &pending, at(-86_400)), StepPlan::VerifyAt(at(-86_390)));
+    assert_eq!(
+        next_step(&step(Idempotency::StrongLookup), &pending, at(-86_400)),
+        StepPlan::VerifyAt(at(-86_390))
+    );
     // A step that the connector no longer has cannot be verified.
     let gone = delivery(&order, &flow, Some("old-step"));
     assert_eq!(
@@ -108,8 +109,8 @@ fn claimed_deliveries_are_decided_anew() {
     let begun = delivery(&confirmed, &flow_live, Some("create"));
     assert_eq!(
         prepare(&begun, &order("cancelled"), None, &flow_live),
-        Prepared::Run { action: Action::Cancel },
-        "what may be there is looked for and cancelled"
+        Prepared::Run { action: Action::Upsert },
+        "what may be there is found out first"
     );
     let shadow = Flow { state: FlowState::Shadow, ..flow_live.clone() };
     assert_eq!(prepare(&waiting, &confirmed, None, &shadow), Prepared::Shadow { action: Action::Upsert });
@@ -172,5 +173,41 @@ fn confirmation_keeps_links_and_number() {
             assert_eq!(c.written_version, Some(3));
         }
         other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_an_older_try_made_is_not_taken_for_the_newest_state() {
+    let flow = flow("orders", "shop", "erp", Kind::Order);
+    let mut order = record(Kind::Order, json!({"lifecycle": {"commercial": "cancelled"}}));
+    let pending = delivery(&order, &flow, Some("create"));
+    order.version += 1;
+    let new = Confirmed {
+        external: ExternalId { scope: String::new(), remote_type: "sale".into(), id: "17".into() },
+        role: Role::Primary,
+        number: None,
+        links: json!({}),
+        observed: None,
+        settled: false,
+    };
+    let effects = confirm(&pending, &order, &order.payload, None, new, at(9));
+    let Effect::PutCounterpart(there) = &effects[0] else { unreachable!("{effects:?}") };
+    let next = delivery(&order, &flow, None);
+    assert_eq!(prepare(&next, &order, Some(there), &flow), Prepared::Run { action: Action::Cancel });
+}
+
+#[test]
+fn what_was_sent_may_be_done_whatever_came_back() {
+    use FailureClass as C;
+    let step = |writes, idempotency| StepSpec { name: "s".into(), writes, idempotency, timeout_s: 10 };
+    for (writes, idempotency, class, sent, expect) in [
+        (true, Idempotency::LaggedLookup(30), C::Transient, true, C::Unknown),
+        (true, Idempotency::None, C::Transient, true, C::Unknown),
+        (true, Idempotency::None, C::Transient, false, C::Transient),
+        (true, Idempotency::Key, C::Transient, true, C::Transient),
+        (true, Idempotency::None, C::Throttled, true, C::Throttled),
+        (false, Idempotency::None, C::Unknown, true, C::Transient),
+    ] {
+        assert_eq!(class_of(&step(writes, idempotency), class, sent), expect, "{idempotency:?} {class:?}");
     }
 }

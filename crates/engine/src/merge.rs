@@ -47,12 +47,24 @@ pub fn merge(input: &Merge<'_>) -> Merged {
     for (field, said) in input.change.as_object().into_iter().flatten() {
         let ours = payload.get(field).filter(|v| !v.is_null());
         let unchanged = input.base.and_then(|base| base.get(field)).is_some_and(|before| same(before, said));
-        if unchanged && ours.is_some() {
+        // The first word of a system that was told of an order by us, or finds it there, is no edit: what it says may be
+        // older than what the record says.
+        let first_word = input.base.is_none() && input.kind == Kind::Order;
+        if (unchanged || first_word) && ours.is_some() {
             continue;
         }
         let said = match (field.as_str(), ours) {
             ("lines" | "charges", Some(ours)) if input.kind == Kind::Order => keep_lines(ours, said),
-            ("extra", Some(Value::Object(ours))) => overlay(ours, said),
+            ("lifecycle", Some(Value::Object(ours))) => {
+                axes(ours, input.base.and_then(|base| base.get("lifecycle")), said)
+            }
+            ("extra", ours) if said.is_object() => {
+                let extra = overlay(ours.and_then(Value::as_object), said);
+                if ours.is_none() && extra.is_empty() {
+                    continue;
+                }
+                Value::Object(extra)
+            }
             _ => said.clone(),
         };
         if ours.map_or(said.is_null(), |ours| same(ours, &said)) {
@@ -61,7 +73,11 @@ pub fn merge(input: &Merge<'_>) -> Merged {
         match verdict(input, field, ours.is_some()) {
             Verdict::Take => {
                 merged.changed.push(field.clone());
-                if said.is_null() { drop(payload.remove(field)) } else { drop(payload.insert(field.clone(), said)) }
+                if said.is_null() {
+                    drop(payload.remove(field))
+                } else {
+                    drop(payload.insert(field.clone(), said))
+                }
             }
             Verdict::Revert => merged.reverted.push(field.clone()),
             Verdict::Review => merged.conflicts.push(field.clone()),
@@ -92,13 +108,36 @@ fn verdict(input: &Merge<'_>, field: &str, has_value: bool) -> Verdict {
     }
 }
 
+/// Fields whose text is no number, however much it looks like one.
+const CODES: &[&str] = &[
+    "sku",
+    "number",
+    "barcode",
+    "code",
+    "id",
+    "key",
+    "label",
+    "lot",
+    "name",
+    "phone",
+    "postal_code",
+    "serial",
+    "title",
+    "value",
+];
+
+/// Where a read mapping puts the id under which a target keeps our record, inside `extra`.
+pub const OWN_ID: &str = "counterpart_record";
+
 /// Equal after normalisation: absent is null, `10.0` is `10`, order of keys does not matter.
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             let null = &Value::Null;
-            a.iter().all(|(key, value)| same(value, b.get(key).unwrap_or(null)))
-                && b.iter().all(|(key, value)| a.contains_key(key) || value.is_null())
+            a.iter().all(|(key, value)| {
+                let other = b.get(key).unwrap_or(null);
+                if CODES.contains(&key.as_str()) { value == other } else { same(value, other) }
+            }) && b.iter().all(|(key, value)| a.contains_key(key) || value.is_null())
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::String(a), Value::String(b)) => a == b || same_decimal(a, b),
@@ -108,7 +147,8 @@ pub fn same(a: &Value, b: &Value) -> bool {
 
 /// Only texts of which one has a decimal point: `10` and `010` may be SKUs.
 fn same_decimal(a: &str, b: &str) -> bool {
-    let plain = |text: &str| text == "0" || text.starts_with("0.") || !text.trim_start_matches('-').starts_with('0');
+    let plain =
+        |text: &str| text == "0" || text.starts_with("0.") || !text.trim_start_matches('-').starts_with('0');
     if !(a.contains('.') || b.contains('.')) || !plain(a) || !plain(b) {
         return false;
     }
@@ -135,7 +175,9 @@ fn keep_lines(ours: &Value, said: &Value) -> Value {
 
 fn vanished(line: &Value) -> Value {
     let mut line = line.clone();
-    let number = |line: &Value, name: &str| line[name].as_str().and_then(|t| t.parse::<Decimal>().ok()).unwrap_or_default();
+    let number = |line: &Value, name: &str| {
+        line[name].as_str().and_then(|t| t.parse::<Decimal>().ok()).unwrap_or_default()
+    };
     if line.get("ordered").is_none() {
         // A charge: nothing of it is left.
         zero_amounts(&mut line["amount"]);
@@ -160,11 +202,23 @@ fn zero_amounts(amount: &mut Value) {
     }
 }
 
-/// Custom fields of several systems live side by side.
-fn overlay(ours: &Map<String, Value>, said: &Value) -> Value {
+/// Custom fields of several systems live side by side. The id that a target keeps for us is no field of the record.
+fn overlay(ours: Option<&Map<String, Value>>, said: &Value) -> Map<String, Value> {
+    let mut all = ours.cloned().unwrap_or_default();
+    let said = said.as_object().into_iter().flatten();
+    all.extend(said.filter(|(key, _)| *key != OWN_ID).map(|(key, value)| (key.clone(), value.clone())));
+    all
+}
+
+/// Where an order stands, axis by axis: a system that speaks of shipping has not said anything about payment.
+fn axes(ours: &Map<String, Value>, base: Option<&Value>, said: &Value) -> Value {
+    let Some(said) = said.as_object() else { return said.clone() };
     let mut all = ours.clone();
-    for (key, value) in said.as_object().into_iter().flatten() {
-        all.insert(key.clone(), value.clone());
+    for (axis, value) in said {
+        let before = base.and_then(|base| base.get(axis));
+        if before.is_none_or(|before| !same(before, value)) {
+            all.insert(axis.clone(), value.clone());
+        }
     }
     Value::Object(all)
 }
@@ -316,9 +370,7 @@ mod tests {
 
     #[test]
     fn a_line_never_vanishes() {
-        let line = |id: &str, ordered: &str, total: &str| {
-            json!({"id": id, "ordered": ordered, "fulfilled": "1", "total": {"shop": {"amount": total, "currency": "EUR"}}})
-        };
+        let line = |id: &str, ordered: &str, total: &str| json!({"id": id, "ordered": ordered, "fulfilled": "1", "total": {"shop": {"amount": total, "currency": "EUR"}}});
         let record = json!({"lines": [line("1", "3", "30"), line("2", "2", "20")]});
         let change = json!({"lines": [line("2", "2", "20")]});
         let merged = merge(&Merge {
@@ -343,6 +395,36 @@ mod tests {
         assert!(!same(&json!("10"), &json!("010.0")));
         assert!(same(&json!("10"), &json!("10.00")));
         assert!(same(&json!({"a": null}), &json!({})));
+        assert!(!same(&json!({"sku": "1.10"}), &json!({"sku": "1.1"})));
+    }
+
+    #[test]
+    fn axes_of_a_lifecycle_are_merged_one_by_one() {
+        let life = |payment: &str, fulfilment: &str| json!({"lifecycle": {"payment": payment, "fulfilment": fulfilment}});
+        let merged = merge(&Merge {
+            rules: &Rules::default(),
+            kind: Kind::Order,
+            source: &name("erp"),
+            record: Some(&life("paid", "unfulfilled")),
+            base: Some(&life("unpaid", "unfulfilled")),
+            change: &life("unpaid", "fulfilled"),
+            frozen: &[],
+        });
+        assert_eq!(merged.payload, life("paid", "fulfilled"));
+    }
+
+    #[test]
+    fn the_id_that_a_target_keeps_for_us_is_no_field() {
+        let merged = merge(&Merge {
+            rules: &Rules::default(),
+            kind: Kind::Order,
+            source: &name("erp"),
+            record: Some(&json!({})),
+            base: Some(&json!({})),
+            change: &json!({"extra": {OWN_ID: "x"}}),
+            frozen: &[],
+        });
+        assert_eq!((merged.payload, merged.changed.len()), (json!({}), 0));
     }
 
     #[test]

@@ -14,12 +14,18 @@ use crate::rules::Flow;
 pub enum OrderDecision {
     /// Deliver it.
     Deliver(Action),
-    /// Nothing, and why.
+    /// Nothing now, and why.
     Nothing(String),
+    /// Nothing is left to do there, and why.
+    Over(String),
 }
 
 /// Fields whose change is an amendment; everything else (payment, fulfilment) travels as events of its own.
-const AMENDABLE: &[&str] = &["lines", "charges", "totals", "ship_to", "bill_to", "note"];
+const AMENDABLE: &[&str] =
+    &["lines", "charges", "totals", "sold_to", "ship_to", "bill_to", "delivery", "note"];
+
+/// States of an order that is not binding yet.
+const UNCONFIRMED: &[&str] = &["draft", "quote", "pending_approval"];
 
 /// Decides for one order and one flow. `counterpart` is the order's in the flow's target; `open` are the order's open
 /// deliveries along that flow.
@@ -34,9 +40,9 @@ pub fn order_action(
     let may_exist = open.iter().any(|d| d.intent.is_some());
     match (counterpart, cancelled) {
         (None, true) if may_exist => OrderDecision::Deliver(Action::Cancel),
-        (None, true) => OrderDecision::Nothing("cancelled before it was created there".into()),
+        (None, true) => OrderDecision::Over("cancelled before it was created there".into()),
         (None, false) => {
-            let waits = matches!(commercial, "draft" | "quote" | "pending_approval") && !flow.include_unconfirmed;
+            let waits = UNCONFIRMED.contains(&commercial) && !flow.include_unconfirmed;
             if waits {
                 let state = commercial.replace('_', " ");
                 OrderDecision::Nothing(format!("the order is {state}: it is delivered once it is confirmed"))
@@ -46,12 +52,14 @@ pub fn order_action(
         }
         (Some(there), cancelled) => {
             let written = there.written.as_ref().unwrap_or(&Value::Null);
-            let was_cancelled = written["lifecycle"]["commercial"] == "cancelled";
+            let was = written["lifecycle"]["commercial"].as_str().unwrap_or_default();
+            let was_cancelled = was == "cancelled";
+            let taken_up = commercial == "confirmed" && (was_cancelled || UNCONFIRMED.contains(&was));
             if cancelled && was_cancelled {
-                OrderDecision::Nothing("cancelled there already".into())
+                OrderDecision::Over("cancelled there already".into())
             } else if cancelled {
                 OrderDecision::Deliver(Action::Cancel)
-            } else if written.is_null() || amends(written, &record.payload) {
+            } else if written.is_null() || taken_up || amends(written, &record.payload) {
                 // Linked but never written by us: adopted, so it is brought into agreement.
                 OrderDecision::Deliver(if written.is_null() { Action::Upsert } else { Action::Amend })
             } else {
@@ -98,6 +106,7 @@ mod tests {
     fn the_order_table() {
         let deliver = OrderDecision::Deliver;
         let none = |d: &OrderDecision| matches!(d, OrderDecision::Nothing(_));
+        let over = |d: &OrderDecision| matches!(d, OrderDecision::Over(_));
         let flow = fixtures::flow("orders", "shop", "erp", counterpart_model::kind::Kind::Order);
         let order = |commercial: &str, quantity: &str| {
             fixtures::record(
@@ -115,12 +124,13 @@ mod tests {
         assert_eq!(decide(&order("confirmed", "2"), None), deliver(Action::Upsert));
         assert!(none(&decide(&order("draft", "2"), None)));
         assert!(none(&decide(&order("pending_approval", "2"), None)));
-        assert!(none(&decide(&order("cancelled", "2"), None)));
+        assert!(over(&decide(&order("cancelled", "2"), None)));
         assert!(none(&decide(&order("confirmed", "2"), Some(&there("confirmed", "2")))));
         assert!(none(&decide(&order("confirmed", "2"), Some(&there("confirmed", "2.0")))));
         assert_eq!(decide(&order("confirmed", "3"), Some(&there("confirmed", "2"))), deliver(Action::Amend));
         assert_eq!(decide(&order("cancelled", "2"), Some(&there("confirmed", "2"))), deliver(Action::Cancel));
-        assert!(none(&decide(&order("cancelled", "2"), Some(&there("cancelled", "2")))));
+        assert!(over(&decide(&order("cancelled", "2"), Some(&there("cancelled", "2")))));
+        assert_eq!(decide(&order("confirmed", "2"), Some(&there("draft", "2"))), deliver(Action::Amend));
         let mut adopted = there("confirmed", "2");
         adopted.written = None;
         assert_eq!(decide(&order("confirmed", "2"), Some(&adopted)), deliver(Action::Upsert));
@@ -128,14 +138,19 @@ mod tests {
         let mut paid = order("confirmed", "2");
         paid.payload["lifecycle"]["payment"] = json!("refunded");
         paid.payload["lines"][0]["fulfilled"] = json!("2");
-        assert!(none(&decide(&paid, Some(&there("confirmed", "2")))), "payment and fulfilment are no amendment");
+        assert!(
+            none(&decide(&paid, Some(&there("confirmed", "2")))),
+            "payment and fulfilment are no amendment"
+        );
     }
 
     #[test]
     fn one_that_may_exist_is_cancelled_there() {
         let flow = fixtures::flow("orders", "shop", "erp", counterpart_model::kind::Kind::Order);
-        let record =
-            fixtures::record(counterpart_model::kind::Kind::Order, json!({"lifecycle": {"commercial": "cancelled"}}));
+        let record = fixtures::record(
+            counterpart_model::kind::Kind::Order,
+            json!({"lifecycle": {"commercial": "cancelled"}}),
+        );
         let open = fixtures::delivery(&record, &flow, Some("create"));
         assert_eq!(order_action(&record, None, &[&open], &flow), OrderDecision::Deliver(Action::Cancel));
     }

@@ -90,7 +90,8 @@ pub enum Others {
 impl Rules {
     /// Who owns a field of a kind. Stock figures belong to the stock's owner unless said otherwise.
     pub fn owner(&self, kind: Kind, field: &str) -> Option<Owner> {
-        let declared = self.ownership.get(&kind).and_then(|fields| fields.get(field).or_else(|| fields.get("*")));
+        let declared =
+            self.ownership.get(&kind).and_then(|fields| fields.get(field).or_else(|| fields.get("*")));
         let of_stock = || {
             let connection = self.stock_owner.clone().filter(|_| kind == Kind::Stock)?;
             Some(Owner { connection, others: Others::Revert })

@@ -46,7 +46,9 @@ pub fn available_to_sell(input: &StockInput<'_>) -> Option<AtsResult> {
     match input.figure["basis"].as_str()? {
         "on_hand" => {
             terms.push(("on hand".into(), number("on_hand")?));
-            for (name, label) in [("committed", "committed"), ("reserved", "reserved"), ("damaged", "damaged")] {
+            for (name, label) in
+                [("committed", "committed"), ("reserved", "reserved"), ("damaged", "damaged")]
+            {
                 if let Some(quantity) = number(name) {
                     terms.push((label.to_owned(), -quantity));
                 }
@@ -57,7 +59,8 @@ pub fn available_to_sell(input: &StockInput<'_>) -> Option<AtsResult> {
         _ => return None,
     }
     let included = |row: &&Reservation| row.confirmed_at.is_some_and(|at| at < input.taken_at);
-    let waiting: Decimal = input.reservations.iter().filter(|row| !included(row)).map(|row| row.quantity).sum();
+    let waiting: Decimal =
+        input.reservations.iter().filter(|row| !included(row)).map(|row| row.quantity).sum();
     terms.push(("orders not in the figure yet".into(), -waiting));
     terms.push(("safety stock".into(), -input.safety));
     terms.push(("channel buffer".into(), -input.buffer));
@@ -97,6 +100,30 @@ pub fn reservations(
     lines.iter().filter_map(|line| reservation(order, line, store, location, existing)).collect()
 }
 
+/// What an order holds once it was written to the owner of stock as `written`: rows whose quantity that covers are part
+/// of every figure that is taken from now on. The order may have grown since it was rendered; what has grown is not.
+pub fn confirmed(rows: &[Reservation], written: &Value, now: Timestamp) -> Vec<Reservation> {
+    let covered = |row: &Reservation| {
+        let lines = written["lines"].as_array().into_iter().flatten();
+        let line = lines.filter(|line| line["id"] == row.line.as_str()).map(wanted);
+        line.max().unwrap_or_default() >= row.quantity
+    };
+    let mark = |row: &Reservation| Reservation {
+        confirmed_at: row.confirmed_at.or_else(|| covered(row).then_some(now)),
+        ..row.clone()
+    };
+    rows.iter().map(mark).collect()
+}
+
+fn number(line: &Value, name: &str) -> Decimal {
+    line[name].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Ordered less cancelled.
+fn wanted(line: &Value) -> Decimal {
+    number(line, "ordered") - number(line, "cancelled")
+}
+
 fn reservation(
     order: RecordId,
     line: &Value,
@@ -104,11 +131,10 @@ fn reservation(
     location: &str,
     existing: &[Reservation],
 ) -> Option<Reservation> {
-    let number = |name: &str| line[name].as_str().and_then(|t| t.parse::<Decimal>().ok()).unwrap_or_default();
     let item = line["item"]["record"].as_str()?.parse().ok()?;
     let id = line["id"].as_str()?.to_owned();
-    let quantity = number("ordered") - number("cancelled");
-    let open_in_store = (quantity - number("fulfilled")).max(Decimal::ZERO);
+    let quantity = wanted(line);
+    let open_in_store = (quantity - number(line, "fulfilled")).max(Decimal::ZERO);
     let before = existing.iter().find(|row| row.line == id && row.item == item);
     let confirmed_at = before.filter(|row| quantity <= row.quantity).and_then(|row| row.confirmed_at);
     let over = quantity <= Decimal::ZERO || (open_in_store.is_zero() && confirmed_at.is_some());
@@ -177,7 +203,10 @@ mod tests {
 
     #[test]
     fn never_below_zero_and_nothing_twice() {
-        assert_eq!(sellable(json!({"basis": "on_hand", "on_hand": "1", "committed": "4"}), &[], 0).0, Decimal::ZERO);
+        assert_eq!(
+            sellable(json!({"basis": "on_hand", "on_hand": "1", "committed": "4"}), &[], 0).0,
+            Decimal::ZERO
+        );
         let both = json!({"basis": "available", "on_hand": "9", "committed": "4", "available": "5"});
         assert_eq!(sellable(both, &[], 0).0, Decimal::from(5));
     }
@@ -198,7 +227,9 @@ mod tests {
             })
         };
         let order = RecordId::from_parts(1, [1; 10]);
-        let make = |payload: &Value, existing: &[Reservation]| reservations(order, payload, &name("shop"), "", existing);
+        let make = |payload: &Value, existing: &[Reservation]| {
+            reservations(order, payload, &name("shop"), "", existing)
+        };
         assert!(make(&payload("draft", "2"), &[]).is_empty());
         let rows = make(&payload("confirmed", "2"), &[]);
         assert_eq!((rows[0].quantity, rows[0].open_in_store), (2.into(), 1.into()));
@@ -206,5 +237,10 @@ mod tests {
         assert_eq!(make(&payload("confirmed", "2"), &confirmed)[0].confirmed_at, Some(at(5)));
         assert_eq!(make(&payload("confirmed", "3"), &confirmed)[0].confirmed_at, None);
         assert!(make(&payload("cancelled", "2"), &confirmed).is_empty());
+        for (written, covered) in [("1", false), ("2", true), ("3", true)] {
+            let rows = super::confirmed(&rows, &payload("confirmed", written), at(9));
+            assert_eq!(rows[0].confirmed_at.is_some(), covered, "written with {written}");
+        }
+        assert_eq!(super::confirmed(&rows, &json!({}), at(9)), rows);
     }
 }

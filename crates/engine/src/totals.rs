@@ -40,7 +40,9 @@ impl fmt::Display for Difference {
 pub fn compare(order: &Value, stated: &Value, tolerance: Decimal) -> Result<(), Difference> {
     for which in ["total", "tax"] {
         let side = &order["totals"][which]["shop"];
-        let (Some(ours), Some(theirs)) = (decimal(&side["amount"]), stated_amount(&stated[which])) else { continue };
+        let (Some(ours), Some(theirs)) = (decimal(&side["amount"]), stated_amount(&stated[which])) else {
+            continue;
+        };
         if (ours - theirs).abs() > tolerance {
             let currency = side["currency"].as_str().unwrap_or_default().to_owned();
             return Err(Difference { which, ours, theirs, currency });
@@ -82,6 +84,8 @@ mod tests {
             assert_eq!(compare(&order, &stated, tolerance).is_ok(), fine, "{stated}");
         }
         let error = compare(&order, &json!({"total": "91.00"}), Decimal::ZERO).map_err(|e| e.to_string());
-        assert!(error.is_err_and(|e| e.starts_with("the total is 91.00 EUR there and 90.00 EUR in the order (1.00 apart)")));
+        assert!(error.is_err_and(|e| {
+            e.starts_with("the total is 91.00 EUR there and 90.00 EUR in the order (1.00 apart)")
+        }));
     }
 }

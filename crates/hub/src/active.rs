@@ -109,7 +109,9 @@ impl Active {
     /// # Errors
     /// When the filter fails on it.
     pub fn passes(&self, flow: &Flow, payload: &Value) -> Result<bool, String> {
-        let Some(filter) = self.flows.get(&flow.name).and_then(|p| p.filter.as_ref()) else { return Ok(true) };
+        let Some(filter) = self.flows.get(&flow.name).and_then(|p| p.filter.as_ref()) else {
+            return Ok(true);
+        };
         let out = filter.run(payload, &json!({ "flow": flow.name })).map_err(|e| e.to_string())?;
         Ok(out == Value::Bool(true))
     }
@@ -173,10 +175,8 @@ fn programs(name: &FlowName, flow: &FlowConfig, bundle: &Bundle) -> Result<FlowP
             None
         }
     };
-    let filter = flow
-        .filter
-        .as_ref()
-        .and_then(|text| compiled(&format!("flows.{name}.filter"), text, Expect::Bool));
+    let filter =
+        flow.filter.as_ref().and_then(|text| compiled(&format!("flows.{name}.filter"), text, Expect::Bool));
     let mapping = flow.mapping.as_ref().and_then(|path| {
         let file = path.to_string_lossy();
         let text = bundle.files.get(file.as_ref())?;
@@ -186,7 +186,11 @@ fn programs(name: &FlowName, flow: &FlowConfig, bundle: &Bundle) -> Result<FlowP
 }
 
 /// A flow to a system whose connector cannot write that kind is refused before it is live.
-fn unsupported(name: &FlowName, flow: &FlowConfig, links: &BTreeMap<ConnectionName, Arc<Link>>) -> Option<String> {
+fn unsupported(
+    name: &FlowName,
+    flow: &FlowConfig,
+    links: &BTreeMap<ConnectionName, Arc<Link>>,
+) -> Option<String> {
     use counterpart_model::delivery::Action;
     let link = links.get(&flow.to)?;
     if link.connection.operation(flow.kind, Action::Upsert).is_some() {
@@ -249,7 +253,8 @@ fn rules(config: &Config) -> Rules {
 /// Names of the database's secrets that a configuration refers to.
 pub fn stored_names(config: &Config) -> BTreeSet<String> {
     let of_connections = config.connections.values().flat_map(|c| c.secrets.values());
-    let of_hub = config.hub.api_tokens.iter().chain(config.hub.smtp.iter().filter_map(|s| s.password.as_ref()));
+    let of_hub =
+        config.hub.api_tokens.iter().chain(config.hub.smtp.iter().filter_map(|s| s.password.as_ref()));
     of_connections
         .chain(of_hub)
         .filter_map(|reference| match reference {

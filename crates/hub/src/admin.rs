@@ -56,17 +56,19 @@ pub async fn check(shared: &Shared) -> Result<Vec<CheckView>, HubError> {
     let links: Vec<_> = active.links.values().cloned().collect();
     let tries = links.iter().map(|link| async move { (link, link.connection.check().await) });
     for (link, found) in join_all(tries).await {
-        lines.extend(found.into_iter().map(|line| CheckView {
-            connection: link.name.to_string(),
-            name: line.name,
-            state: match line.state {
-                CheckState::Ok => "ok",
-                CheckState::Warning => "warning",
-                CheckState::Failed => "failed",
+        lines.extend(found.into_iter().map(|line| {
+            CheckView {
+                connection: link.name.to_string(),
+                name: line.name,
+                state: match line.state {
+                    CheckState::Ok => "ok",
+                    CheckState::Warning => "warning",
+                    CheckState::Failed => "failed",
+                }
+                .into(),
+                message: line.message,
+                help: line.help,
             }
-            .into(),
-            message: line.message,
-            help: line.help,
         }));
     }
     Ok(lines)
@@ -151,7 +153,8 @@ pub async fn try_mapping(
         Err(error) => return Err(error),
     };
     let link = active.links.iter().find(|(name, _)| name.as_str() == connection).map(|(_, link)| link);
-    let link = link.ok_or_else(|| HubError::NotFound(format!("there is no connection `{connection}` in the file")))?;
+    let link =
+        link.ok_or_else(|| HubError::NotFound(format!("there is no connection `{connection}` in the file")))?;
     let body = match sample {
         Sample::Given(body) => body,
         Sample::Captured(id) => {
@@ -164,10 +167,8 @@ pub async fn try_mapping(
             found.body.into_inner()
         }
     };
-    let report = link
-        .connection
-        .try_read(topic, &body)
-        .map_err(|error| HubError::BadInput(error.to_string()))?;
+    let report =
+        link.connection.try_read(topic, &body).map_err(|error| HubError::BadInput(error.to_string()))?;
     let problems = report
         .problems
         .into_iter()
@@ -227,7 +228,7 @@ pub fn connectors(shared: &Shared) -> Result<Vec<ConnectorView>, HubError> {
                 settings: m.settings.iter().map(|(name, s)| (name.clone(), s.help.clone())).collect(),
                 secrets: m.secrets.iter().map(|(name, s)| (name.clone(), s.help.clone())).collect(),
                 maps: m.reference_maps.iter().map(|(name, r)| (name.clone(), r.help.clone())).collect(),
-                operations: m.operations.keys().cloned().collect(),
+                operations: m.operations.keys().map(ToString::to_string).collect(),
                 streams: m.streams.keys().cloned().collect(),
             }
         })

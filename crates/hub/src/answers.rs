@@ -150,7 +150,9 @@ pub async fn reviews(shared: &Shared, query: ReviewQuery) -> Result<Vec<ReviewVi
 /// Not found.
 pub async fn review(shared: &Shared, id: i64) -> Result<ReviewView, HubError> {
     let review = shared.store.review(id).await?.ok_or_else(|| {
-        HubError::NotFound(format!("there is no review item {id}; `counterpart review list` shows what waits"))
+        HubError::NotFound(format!(
+            "there is no review item {id}; `counterpart review list` shows what waits"
+        ))
     })?;
     let about = match review.item.record {
         Some(id) => shared.store.record(id).await?,

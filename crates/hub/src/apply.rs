@@ -12,7 +12,7 @@ use counterpart_model::effect::Effect;
 use counterpart_model::ids::{RecordId, RowId};
 use counterpart_model::kind::Kind;
 use counterpart_model::record::{Counterpart, SourceVersion};
-use counterpart_store::StoreError;
+use counterpart_store::{Conflict, StoreError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ use crate::stock;
 
 /// How often a change is decided anew because something it looked at was changed meanwhile.
 const CONFLICTS: usize = 12;
+
+/// Turns after which a field that two systems keep changing is frozen.
+const FLIPS: u32 = 4;
 
 /// Where a change came from.
 pub struct Source {
@@ -39,6 +42,8 @@ pub struct Source {
 pub enum Outcome {
     /// It is recorded with how it ended.
     Done,
+    /// It is recorded, and a person must look before it counts.
+    InReview,
     /// What it belongs to is not known (yet); nothing is recorded.
     ParentUnknown(String),
 }
@@ -88,11 +93,40 @@ pub async fn apply(
     let mut last = None;
     for _ in 0..CONFLICTS {
         match once(shared, active, change.clone(), source).await {
-            Err(StoreError::Conflict(conflict)) => last = Some(conflict),
+            Err(StoreError::Conflict {
+                what: Conflict::PrimaryElsewhere { .. } | Conflict::SecondPrimary { .. },
+            }) => {
+                return two_of_one(shared, change, source).await;
+            }
+            Err(StoreError::Conflict { what }) => last = Some(what),
             other => return other,
         }
     }
-    Err(last.map_or(StoreError::Closed, StoreError::Conflict))
+    Err(last.map_or(StoreError::Closed, |what| StoreError::Conflict { what }))
+}
+
+/// Two things of one system would be the same record, or one thing two records: a person looks.
+async fn two_of_one(shared: &Shared, change: Change, source: &Source) -> Result<Outcome, StoreError> {
+    let reason = ReviewReason::Ambiguous;
+    let mut effects = Vec::new();
+    if let Some(inbox) = source.inbox {
+        let message = format!(
+            "{} of {} would be a second one of the same record: look whether it is there twice",
+            change.external, change.connection
+        );
+        effects.push(Effect::OpenReview(Box::new(NewReview {
+            subject: ReviewSubject::Inbox(inbox),
+            reason,
+            message,
+            detail: json!({ "external": change.external }),
+            connection: Some(change.connection.clone()),
+            record: None,
+        })));
+    }
+    let outcome = ChangeOutcome::InReview { reason: reason.as_str().into() };
+    effects.push(Effect::EndChange { inbox: source.inbox, change: Box::new(change), outcome });
+    shared.store.commit(effects).await?;
+    Ok(Outcome::InReview)
 }
 
 async fn once(
@@ -124,12 +158,13 @@ async fn once(
             open: store.open_deliveries(record.id).await?,
             reservations: store.reservations_of(record.id).await?,
             record: resolution.record.clone(),
-            recent_flips: store.recent_flips(record.id, now - jiff::SignedDuration::from_hours(1)).await?,
+            frozen: frozen(shared, record.id).await?,
         },
         None => Known::default(),
     };
-    let location = active.links.get(&change.connection).map(|l| l.config.location.clone()).unwrap_or_default();
-    let applied = apply_change(ApplyInput {
+    let location =
+        active.links.get(&change.connection).map(|l| l.config.location.clone()).unwrap_or_default();
+    let applied = apply_change(&ApplyInput {
         rules: &active.rules,
         change: &change,
         inbox: source.inbox,
@@ -140,9 +175,8 @@ async fn once(
         root: root.unwrap_or(id),
         keys: resolution.keys,
         location: &location,
-        read_back: matches!(source.channel, Channel::ReadBack | Channel::Watch),
+        read_back: source.channel != Channel::Webhook,
         filter: &|flow, payload| active.passes(flow, payload),
-        deliver_even_if_same: false,
     });
     let mut effects = applied.effects;
     if !resolution.doubt.is_empty() {
@@ -157,17 +191,27 @@ async fn once(
     });
     if let Some(rows) = held {
         let items = stock::touched(&known.reservations, &rows);
-        effects.extend(stock::republish(shared, active, &items, Some(&change.connection), source.arrived_at).await?);
+        effects.extend(
+            stock::republish(shared, active, &items, Some(&change.connection), source.arrived_at).await?,
+        );
     }
     effects.extend(closes_missing(&known, &change, id));
     let reads_back = applied.read_back.then(|| change.external.clone());
     metrics::counter!("counterpart_changes_total", "connection" => change.connection.to_string(), "kind" => change.kind.as_str(), "outcome" => applied.outcome.name())
         .increment(1);
+    let in_review = matches!(applied.outcome, ChangeOutcome::InReview { .. });
     store.commit(effects).await?;
     if let Some(external) = reads_back {
         crate::hints::read_again(shared, active, &change.connection, &external).await?;
     }
-    Ok(Outcome::Done)
+    Ok(if in_review { Outcome::InReview } else { Outcome::Done })
+}
+
+/// Fields that two systems set to and fro within the last hour.
+async fn frozen(shared: &Shared, record: RecordId) -> Result<Vec<String>, StoreError> {
+    let since = shared.now() - jiff::SignedDuration::from_hours(1);
+    let flips = shared.store.recent_flips(record, since).await?;
+    Ok(flips.into_iter().filter(|(_, turns)| *turns >= FLIPS).map(|(field, _)| field).collect())
 }
 
 /// The order or item that a record's deliveries are in line with, when it is not the record itself.
@@ -222,7 +266,8 @@ fn doubt(change: &Change, record: RecordId, candidates: &[RecordId]) -> NewRevie
 
 /// A first counterpart in a connection ends the review item that said there was none.
 fn closes_missing(known: &Known, change: &Change, id: RecordId) -> Option<Effect> {
-    let first = known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);
+    let first =
+        known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);
     first.then(|| Effect::CloseReviews {
         subject: ReviewSubject::Record(id),
         how: "resolved".into(),

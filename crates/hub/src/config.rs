@@ -209,6 +209,17 @@ pub enum FlowState {
     Live,
 }
 
+impl FlowState {
+    /// Name in the configuration and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::Live => "live",
+        }
+    }
+}
+
 /// Who owns a field, and what happens to the edit of one who does not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -444,7 +455,10 @@ state = "live"
     fn a_bad_file_says_where() {
         refuse(&GOOD.replace("state = \"live\"", "state = \"on\""), "c.toml:12:9");
         refuse(&GOOD.replace("state =", "stat ="), "unknown field `stat`");
-        refuse(&GOOD.replace("to = \"erp\"", "to = \"crm\""), "flows.orders.to: there is no connection `crm`");
+        refuse(
+            &GOOD.replace("to = \"erp\"", "to = \"crm\""),
+            "flows.orders.to: there is no connection `crm`",
+        );
         refuse(&GOOD.replace("from = [\"shop\"]", "from = [\"erp\"]"), "both source and target");
         refuse(&GOOD.replace("[flows.orders]", "[flows.Orders]"), "not a valid name");
         refuse(&GOOD.replace("\"order\"", "\"orders\""), "unknown variant `orders`");

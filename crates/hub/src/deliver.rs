@@ -9,9 +9,12 @@
 
 use std::sync::Arc;
 
-use counterpart_connect::connection::{OperationInfo, OperationResult, StepDone, StepInfo, StepOutcome};
+use counterpart_connect::connection::{
+    CallError, Failure, OperationInfo, OperationResult, StepDone, StepInfo, StepOutcome,
+};
+use counterpart_connect::manifest::Idempotent;
 use counterpart_engine::deliver::{
-    AttemptResult, Confirmed, Prepared, StepPlan, StepSpec, confirm, next_step, prepare, refuse, settle,
+    Confirmed, Failed, Idempotency, Prepared, StepPlan, StepSpec, confirm, next_step, prepare, refuse, settle,
 };
 use counterpart_engine::{diff, rules::Flow, totals};
 use counterpart_model::delivery::{
@@ -21,8 +24,8 @@ use counterpart_model::effect::Effect;
 use counterpart_model::ids::RecordId;
 use counterpart_model::kind::Kind;
 use counterpart_model::record::{Counterpart, Record, Role};
-use counterpart_store::StoreError;
-use jiff::{SignedDuration, Timestamp};
+use counterpart_store::{Conflict, StoreError};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::active::{Active, Link};
@@ -76,7 +79,7 @@ pub async fn run(job: &Job<'_>) -> Result<Next, StoreError> {
         let effects = vec![Effect::PutCounterpart(Box::new(shares))];
         return finish_with(job, DeliveryState::Filtered, &rule, Value::Null, effects).await;
     }
-    let (action, shadow) = match prepare(&job.delivery, &record, mine.as_ref(), &flow, job.shared.now()) {
+    let (action, shadow) = match prepare(&job.delivery, &record, mine.as_ref(), &flow) {
         Prepared::Run { action } => (action, false),
         Prepared::Shadow { action } => (action, true),
         Prepared::Supersede(why) => return finish(job, DeliveryState::Superseded, &why, Value::Null).await,
@@ -89,16 +92,25 @@ pub async fn run(job: &Job<'_>) -> Result<Next, StoreError> {
             action.as_str(),
             record.kind
         );
-        return fail(job, FailureClass::Rejected, &message, None, None).await;
+        let failed =
+            Failed { class: FailureClass::Rejected, message, retry_after: None, field: None, reached: true };
+        return settle_with(job, &failed, Vec::new()).await;
     };
-    let rendered = match render::render(job.shared, job.active, job.link, &job.delivery, &record, &operation.needs).await? {
-        Ok(rendered) => rendered,
-        Err(Unrenderable::Nothing(why)) => return finish(job, DeliveryState::Superseded, &why, Value::Null).await,
-        Err(Unrenderable::Mapping(message)) => return review(job, ReviewReason::MappingFailed, &message, Vec::new()).await,
-        Err(Unrenderable::Reference(message)) => {
-            return review(job, ReviewReason::Ambiguous, &message, Vec::new()).await;
-        }
-    };
+    let rendered =
+        match render::render(job.shared, job.active, job.link, &job.delivery, &record, &operation.needs)
+            .await?
+        {
+            Ok(rendered) => rendered,
+            Err(Unrenderable::Nothing(why)) => {
+                return finish(job, DeliveryState::Superseded, &why, Value::Null).await;
+            }
+            Err(Unrenderable::Mapping(message)) => {
+                return review(job, ReviewReason::MappingFailed, &message, Vec::new()).await;
+            }
+            Err(Unrenderable::Reference(message)) => {
+                return review(job, ReviewReason::Ambiguous, &message, Vec::new()).await;
+            }
+        };
     if !rendered.blocked.is_empty() {
         return block(job, &record, rendered).await;
     }
@@ -191,7 +203,7 @@ async fn steps(
         match outcome.result {
             Ok(StepDone::Skipped) => drop(done.insert(step.name.clone(), Value::Null)),
             Ok(StepDone::Response(ref response)) => {
-                job.shared.health.succeeded(&job.link.name, job.shared.now());
+                job.shared.health.succeeded(&job.link.name);
                 done.insert(step.name.clone(), response.clone());
                 if step.writes {
                     let attempt = attempt(job, &step.name, began, &outcome, None, "done".into());
@@ -224,7 +236,13 @@ fn spec_of(step: &StepInfo) -> StepSpec {
     StepSpec {
         name: step.name.clone(),
         writes: step.writes,
-        idempotency: step.idempotency.clone().into_engine(),
+        idempotency: match step.idempotency {
+            Idempotent::Key => Idempotency::Key,
+            Idempotent::Upsert => Idempotency::Upsert,
+            Idempotent::StrongLookup => Idempotency::StrongLookup,
+            Idempotent::LaggedLookup(seconds) => Idempotency::LaggedLookup(seconds),
+            Idempotent::None => Idempotency::None,
+        },
         timeout_s: step.timeout.as_secs(),
     }
 }
@@ -247,7 +265,7 @@ async fn conclude(
     }
     if let Some(refused) = &result.refused {
         let counterparts = job.shared.store.counterparts_of(record.id).await?;
-        let effects = refuse(&job.delivery, record, &counterparts, &job.active.rules, refused, now);
+        let effects = refuse(&job.delivery, record, &counterparts, flow, refused, now);
         commit(job, effects).await?;
         return Ok(Next::GoOn);
     }
@@ -273,7 +291,8 @@ async fn conclude(
         && let Err(difference) = totals::compare(&record.payload, stated, flow.tolerance)
     {
         // The counterpart is kept, so that nothing is made twice; the delivery waits for a person.
-        let kept = counterpart_effects.into_iter().filter(|e| matches!(e, Effect::PutCounterpart(_))).collect();
+        let kept =
+            counterpart_effects.into_iter().filter(|e| matches!(e, Effect::PutCounterpart(_))).collect();
         let message = format!("{} in {}: {difference}", external_name(&result), job.link.name);
         return review(job, ReviewReason::TotalsDiffer, &message, kept).await;
     }
@@ -282,13 +301,27 @@ async fn conclude(
     if record.kind == Kind::Order && job.active.rules.stock_owner.as_ref() == Some(&job.link.name) {
         let mut rows = job.shared.store.reservations_of(record.id).await?;
         if rows.iter().any(|row| row.confirmed_at.is_none()) {
-            rows.iter_mut().filter(|row| row.confirmed_at.is_none()).for_each(|row| row.confirmed_at = Some(now));
+            rows.iter_mut()
+                .filter(|row| row.confirmed_at.is_none())
+                .for_each(|row| row.confirmed_at = Some(now));
             released = rows.clone();
             effects.push(Effect::PutReservations { order: record.id, rows });
         }
     }
     crate::crash::point("before-confirmation");
-    commit(job, effects).await?;
+    match commit(job, effects).await {
+        Err(StoreError::Conflict {
+            what: Conflict::PrimaryElsewhere { .. } | Conflict::SecondPrimary { .. },
+        }) => {
+            let message = format!(
+                "{} in {} belongs to another record already: look whether two records are the same thing",
+                external_name(&result),
+                job.link.name
+            );
+            return review(job, ReviewReason::Ambiguous, &message, Vec::new()).await;
+        }
+        other => other?,
+    }
     crate::crash::point("confirmed");
     let waited = now.duration_since(job.delivery.spec.origin_at);
     metrics::histogram!("counterpart_delivery_seconds", "flow" => flow.name.to_string())
@@ -309,7 +342,7 @@ async fn failed(
     step: &StepInfo,
     began: Timestamp,
     outcome: &StepOutcome,
-    failure: &counterpart_connect::connection::Failure,
+    failure: &Failure,
     pending: bool,
 ) -> Result<Next, StoreError> {
     let mut effects = Vec::new();
@@ -324,7 +357,7 @@ async fn failed(
     note_failure(
         job.shared,
         job.link,
-        &counterpart_connect::connection::CallError {
+        &CallError {
             class: failure.class,
             message: failure.message.clone(),
             retry_after: failure.retry_after,
@@ -344,32 +377,32 @@ async fn failed(
     if step.writes && pending && !may_be_done {
         effects.push(Effect::SetIntent { delivery: job.delivery.id, intent: None });
     }
-    let class = if !step.writes && failure.class == FailureClass::Unknown { FailureClass::Transient } else { failure.class };
-    settle_with(job, class, &failure.message, failure.retry_after, failure.field.clone(), effects).await
+    let class = if !step.writes && failure.class == FailureClass::Unknown {
+        FailureClass::Transient
+    } else {
+        failure.class
+    };
+    let failed = Failed {
+        class,
+        message: failure.message.clone(),
+        retry_after: failure.retry_after,
+        field: failure.field.clone(),
+        reached: failure.sent || outcome.status.is_some(),
+    };
+    settle_with(job, &failed, effects).await
 }
 
-async fn fail(
-    job: &Job<'_>,
-    class: FailureClass,
-    message: &str,
-    retry_after: Option<SignedDuration>,
-    field: Option<String>,
-) -> Result<Next, StoreError> {
-    settle_with(job, class, message, retry_after, field, Vec::new()).await
-}
-
-async fn settle_with(
-    job: &Job<'_>,
-    class: FailureClass,
-    message: &str,
-    retry_after: Option<SignedDuration>,
-    field: Option<String>,
-    mut effects: Vec<Effect>,
-) -> Result<Next, StoreError> {
-    let result = AttemptResult::Failed { class, message: message.to_owned(), retry_after, field };
-    effects.extend(settle(&job.delivery, &result, job.shared.jitter(), job.shared.now()));
+async fn settle_with(job: &Job<'_>, failed: &Failed, mut effects: Vec<Effect>) -> Result<Next, StoreError> {
+    effects.extend(settle(&job.delivery, failed, job.shared.jitter(), job.shared.now()));
     commit(job, effects).await?;
-    tracing::warn!(delivery = job.delivery.id, class = class.as_str(), "delivery {} failed ({})", job.delivery.id, class.as_str());
+    let class = failed.class;
+    tracing::warn!(
+        delivery = job.delivery.id,
+        class = class.as_str(),
+        "delivery {} failed ({})",
+        job.delivery.id,
+        class.as_str()
+    );
     // A rejected one waits for a person and holds back its own record only.
     Ok(if class == FailureClass::Rejected { Next::GoOn } else { Next::Stop })
 }
@@ -398,7 +431,12 @@ async fn review(
         record: Some(job.delivery.spec.record),
     })));
     put_state(job, DeliveryState::InReview, None, message, effects).await?;
-    tracing::warn!(delivery = job.delivery.id, reason = reason.as_str(), "delivery {} is in review", job.delivery.id);
+    tracing::warn!(
+        delivery = job.delivery.id,
+        reason = reason.as_str(),
+        "delivery {} is in review",
+        job.delivery.id
+    );
     Ok(Next::GoOn)
 }
 
@@ -442,13 +480,19 @@ async fn shadowed(
     payload: &Value,
     step: &str,
 ) -> Result<Next, StoreError> {
-    let now_there = mine.and_then(|c| c.written.clone().or_else(|| c.observed.clone())).unwrap_or_else(|| json!({}));
+    let now_there =
+        mine.and_then(|c| c.written.clone().or_else(|| c.observed.clone())).unwrap_or_else(|| json!({}));
     let difference = diff::diff(&now_there, payload);
     let message = format!("in shadow: step `{step}` would have written {} field(s)", difference.len());
     finish(job, DeliveryState::Shadowed, &message, json!({ "difference": difference })).await
 }
 
-async fn finish(job: &Job<'_>, state: DeliveryState, message: &str, progress: Value) -> Result<Next, StoreError> {
+async fn finish(
+    job: &Job<'_>,
+    state: DeliveryState,
+    message: &str,
+    progress: Value,
+) -> Result<Next, StoreError> {
     finish_with(job, state, message, progress, Vec::new()).await
 }
 

@@ -31,6 +31,17 @@ pub enum HubError {
     Unavailable(String),
 }
 
+impl From<counterpart_store::StoreError> for HubError {
+    fn from(error: counterpart_store::StoreError) -> Self {
+        use counterpart_store::StoreError as E;
+        match error {
+            E::Conflict { .. } => Self::Conflict(error.to_string()),
+            E::NotFound { .. } => Self::NotFound(error.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {

@@ -105,7 +105,12 @@ async fn one(
     })
 }
 
-fn summary(record: &Record, counterparts: &[Counterpart], deliveries: &[Delivery], open: &[&Review]) -> String {
+fn summary(
+    record: &Record,
+    counterparts: &[Counterpart],
+    deliveries: &[Delivery],
+    open: &[&Review],
+) -> String {
     let places: Vec<String> = counterparts
         .iter()
         .map(|c| match &c.number {
@@ -113,8 +118,13 @@ fn summary(record: &Record, counterparts: &[Counterpart], deliveries: &[Delivery
             None => c.connection.to_string(),
         })
         .collect();
-    let there = if places.is_empty() { "is in no system yet".to_owned() } else { format!("is in {}", places.join(" and ")) };
-    let running = deliveries.iter().filter(|d| !d.state.is_final() && d.state != DeliveryState::InReview).count();
+    let there = if places.is_empty() {
+        "is in no system yet".to_owned()
+    } else {
+        format!("is in {}", places.join(" and "))
+    };
+    let running =
+        deliveries.iter().filter(|d| !d.state.is_final() && d.state != DeliveryState::InReview).count();
     let rest = match (open.len(), running) {
         (0, 0) => "nothing is under way".to_owned(),
         (0, n) => format!("{n} deliver{} under way", if n == 1 { "y is" } else { "ies are" }),
@@ -167,7 +177,11 @@ async fn waiting_on_us(shared: &Shared, record: &Record) -> Result<Vec<String>, 
     Ok(if waiting.is_empty() {
         Vec::new()
     } else {
-        vec![format!("{} deliver{} for it to exist", waiting.len(), if waiting.len() == 1 { "y waits" } else { "ies wait" })]
+        vec![format!(
+            "{} deliver{} for it to exist",
+            waiting.len(),
+            if waiting.len() == 1 { "y waits" } else { "ies wait" }
+        )]
     })
 }
 
@@ -184,7 +198,11 @@ async fn stock_terms(
                     None => "held until the ERP has the order".to_owned(),
                     Some(at) => format!("in the ERP since {}", at.strftime("%F %H:%M:%S UTC")),
                 };
-                terms.push(StockTerm { of: format!("line {}", row.line), term, quantity: row.quantity.to_string() });
+                terms.push(StockTerm {
+                    of: format!("line {}", row.line),
+                    term,
+                    quantity: row.quantity.to_string(),
+                });
             }
         }
         Kind::Stock => {

@@ -51,7 +51,8 @@ impl Hub {
         let (config, _) = Config::load(config_path)?;
         let base = config_path.parent().unwrap_or(Path::new("."));
         let key = secrets::master_key(&config.hub.key, base)?;
-        let store = Store::open(&base.join(&config.hub.database), MasterKey::new(*key.reveal()), clock.clone())?;
+        let store =
+            Store::open(&base.join(&config.hub.database), MasterKey::new(*key.reveal()), clock.clone())?;
         let shared = Arc::new(Shared::new(config_path.to_owned(), config, store, clock, rand::random()));
         let hub = Self { shared };
         // A revision that cannot run must not keep anyone from looking at it.
@@ -250,7 +251,12 @@ impl Hub {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn records(&self, kind: Kind, label: Option<&str>, limit: usize) -> Result<Vec<RecordView>, HubError> {
+    pub async fn records(
+        &self,
+        kind: Kind,
+        label: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecordView>, HubError> {
         answers::records(&self.shared, kind, label, limit).await
     }
 
@@ -306,7 +312,13 @@ impl Hub {
     ///
     /// # Errors
     /// For an unknown flow.
-    pub async fn replay(&self, flow: &str, since: Timestamp, dry_run: bool, by: &str) -> Result<ReplayReport, HubError> {
+    pub async fn replay(
+        &self,
+        flow: &str,
+        since: Timestamp,
+        dry_run: bool,
+        by: &str,
+    ) -> Result<ReplayReport, HubError> {
         let active = self.shared.active()?;
         replay::replay(&self.shared, &active, flow, since, dry_run, by).await
     }
@@ -323,7 +335,12 @@ impl Hub {
     ///
     /// # Errors
     /// For an unknown connection or sample.
-    pub async fn try_mapping(&self, connection: &str, topic: &str, sample: Sample) -> Result<MappingReport, HubError> {
+    pub async fn try_mapping(
+        &self,
+        connection: &str,
+        topic: &str,
+        sample: Sample,
+    ) -> Result<MappingReport, HubError> {
         admin::try_mapping(&self.shared, connection, topic, sample).await
     }
 

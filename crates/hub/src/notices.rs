@@ -12,7 +12,7 @@ use counterpart_model::ids::FlowName;
 use counterpart_model::record::Record;
 use counterpart_store::{DeliveryFilter, StoreError};
 use jiff::Timestamp;
-use minijinja::{Environment, context};
+use minijinja::Environment;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -56,7 +56,12 @@ pub fn check(name: &FlowName, notice: &NoticeConfig) -> Result<(), Vec<String>> 
 }
 
 /// Starts a task for every notice.
-pub fn start(shared: &Arc<Shared>, active: &Arc<Active>, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
+pub fn start(
+    shared: &Arc<Shared>,
+    active: &Arc<Active>,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
     for name in active.config.notices.keys() {
         let (shared, active, name, mut stop) = (shared.clone(), active.clone(), name.clone(), stop.clone());
         tasks.spawn(async move {
@@ -73,10 +78,16 @@ pub fn start(shared: &Arc<Shared>, active: &Arc<Active>, stop: &watch::Receiver<
 }
 
 /// Sends what was confirmed since the last message, if anything. Gives the number of entries told of.
-async fn tell(shared: &Shared, active: &Active, name: &FlowName, notice: &NoticeConfig) -> Result<usize, HubError> {
+async fn tell(
+    shared: &Shared,
+    active: &Active,
+    name: &FlowName,
+    notice: &NoticeConfig,
+) -> Result<usize, HubError> {
     let job = format!("notice:{name}");
     let known = shared.store.job_get(&job).await?;
-    let Some(since) = known.and_then(|j| j.value["since"].as_str().and_then(|s| s.parse::<Timestamp>().ok())) else {
+    let Some(since) = known.and_then(|j| j.value["since"].as_str().and_then(|s| s.parse::<Timestamp>().ok()))
+    else {
         // The first time: what was confirmed before the notice existed is not news.
         shared.store.job_put(&job, json!({ "since": shared.now() }), None).await?;
         return Ok(0);
@@ -112,7 +123,8 @@ async fn entry(shared: &Shared, delivery: &Delivery, record: &Record) -> Result<
     let counterparts = shared.store.counterparts_of(record.id).await?;
     let number = counterparts.iter().find(|c| c.connection == *target).and_then(|c| c.number.clone());
     let total = &record.payload["totals"]["total"]["shop"];
-    let total = total["amount"].as_str().map(|a| format!("{a} {}", total["currency"].as_str().unwrap_or_default()));
+    let total =
+        total["amount"].as_str().map(|a| format!("{a} {}", total["currency"].as_str().unwrap_or_default()));
     let order = match crate::apply::root_of(&record.payload, record.kind) {
         Some(id) => shared.store.record(id).await?.and_then(|r| r.label),
         None => None,
@@ -131,13 +143,13 @@ async fn entry(shared: &Shared, delivery: &Delivery, record: &Record) -> Result<
 
 fn render(name: &FlowName, notice: &NoticeConfig, entries: &[Value]) -> Result<(String, String), HubError> {
     let first = entries.first().cloned().unwrap_or_default();
-    let context = context! {
-        entries => entries,
-        kind => first["kind"],
-        target => first["target"],
-        flow => notice.flow,
-        name => name,
-    };
+    let context = minijinja::Value::from(minijinja::value::Serde(json!({
+        "entries": entries,
+        "kind": first["kind"],
+        "target": first["target"],
+        "flow": notice.flow,
+        "name": name,
+    })));
     let make = |part: &str, text: &str| {
         Environment::new()
             .render_str(text, &context)

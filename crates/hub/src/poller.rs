@@ -26,7 +26,12 @@ use crate::shared::Shared;
 const WATCHED: usize = 100;
 
 /// Starts a task for every stream and watch of a revision.
-pub fn start(shared: &Arc<Shared>, active: &Arc<Active>, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
+pub fn start(
+    shared: &Arc<Shared>,
+    active: &Arc<Active>,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
     for link in active.links.values().filter(|link| !link.config.paused) {
         for stream in link.connection.streams() {
             tasks.spawn(stream_task(shared.clone(), link.clone(), stream, stop.clone()));
@@ -41,7 +46,12 @@ fn interval(link: &Link, name: &str, declared: Duration) -> Duration {
     link.config.every_s.get(name).map_or(declared, |s| Duration::from_secs((*s).max(1)))
 }
 
-async fn stream_task(shared: Arc<Shared>, link: Arc<Link>, stream: StreamInfo, mut stop: watch::Receiver<bool>) {
+async fn stream_task(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    stream: StreamInfo,
+    mut stop: watch::Receiver<bool>,
+) {
     let every = interval(&link, &stream.name, stream.interval);
     while !*stop.borrow() {
         if shared.health.may_call(&link.name, shared.now())
@@ -77,7 +87,7 @@ async fn poll(
                 return Ok(());
             }
         };
-        shared.health.succeeded(&link.name, shared.now());
+        shared.health.succeeded(&link.name);
         let began = page.read_began;
         let items = page
             .items
@@ -129,12 +139,15 @@ async fn full_due(shared: &Shared, link: &Link, stream: &StreamInfo) -> Result<b
     Ok(job.is_none_or(|job| job.next_at.is_none_or(|at| at <= shared.now())))
 }
 
-async fn watch_task(shared: Arc<Shared>, link: Arc<Link>, watched: WatchInfo, mut stop: watch::Receiver<bool>) {
+async fn watch_task(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    watched: WatchInfo,
+    mut stop: watch::Receiver<bool>,
+) {
     let every = interval(&link, &watched.name, watched.interval);
     while !*stop.borrow() {
-        if shared.health.may_call(&link.name, shared.now())
-            && let Err(error) = look(&shared, &link, &watched, every, &stop).await
-        {
+        if let Err(error) = look(&shared, &link, &watched, every, &stop).await {
             tracing::error!(connection = %link.name, watch = watched.name, %error, "what {} gave cannot be kept", link.name);
         }
         crate::pause(&mut stop, every).await;
@@ -163,7 +176,7 @@ async fn look(
             return Ok(());
         }
         let seen: Vec<_> = due.iter().map(|c| c.external.clone()).collect();
-        shared.store.mark_watched(&link.name, &seen, shared.now()).await?;
+        shared.store.mark_watched(&link.name, seen, shared.now()).await?;
     }
     Ok(())
 }

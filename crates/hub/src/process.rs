@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use counterpart_connect::connection::{CallError, Hint};
 use counterpart_connect::ReadError;
+use counterpart_connect::connection::{CallError, Hint};
 use counterpart_model::change::{Channel, InboxEntry};
 use counterpart_model::delivery::{FailureClass, NewReview, ReviewReason, ReviewSubject};
 use counterpart_model::effect::Effect;
@@ -127,10 +127,13 @@ async fn read(shared: &Shared, active: &Active, link: &Link, entry: &InboxEntry)
         Err(error) => return unreadable(shared, entry, &error).await,
     };
     let mut filtered = None;
+    let mut in_review = false;
     for change in changes {
-        let source = Source { inbox: Some(entry.id), arrived_at: arrival.received_at, channel: arrival.channel };
+        let source =
+            Source { inbox: Some(entry.id), arrived_at: arrival.received_at, channel: arrival.channel };
         match apply::read_change(shared, active, link, change, &source).await? {
             apply::Outcome::Done => {}
+            apply::Outcome::InReview => in_review = true,
             apply::Outcome::ParentUnknown(what) => {
                 if let Some(wait) = WAITS.get(usize::try_from(entry.tries).unwrap_or(usize::MAX)) {
                     return shared.store.inbox_defer(entry.id, shared.now() + *wait, &what).await;
@@ -139,7 +142,11 @@ async fn read(shared: &Shared, active: &Active, link: &Link, entry: &InboxEntry)
             }
         }
     }
-    let outcome = filtered.map_or_else(|| "done".to_owned(), |what| format!("filtered: {what}"));
+    let outcome = match filtered {
+        _ if in_review => "in_review".to_owned(),
+        Some(what) => format!("filtered: {what}"),
+        None => "done".to_owned(),
+    };
     shared.store.commit(vec![Effect::EndInbox { inbox: entry.id, outcome }]).await.map(drop)
 }
 
@@ -226,7 +233,10 @@ async fn follow_hints(shared: &Shared, link: &Link, entries: Vec<InboxEntry>) ->
         }
     }
     let done = served.into_iter().filter(|row| !failed.contains_key(row));
-    shared.store.commit(done.map(|inbox| Effect::EndInbox { inbox, outcome: "done".into() }).collect()).await?;
+    shared
+        .store
+        .commit(done.map(|inbox| Effect::EndInbox { inbox, outcome: "done".into() }).collect())
+        .await?;
     for (row, (wait, message)) in failed {
         // A hint is never given up: polling would find the change too, but later.
         shared.store.inbox_defer(row, shared.now() + wait, &message).await?;
@@ -268,7 +278,7 @@ pub async fn fetch(
             return Ok(Err(error));
         }
     };
-    shared.health.succeeded(&link.name, shared.now());
+    shared.health.succeeded(&link.name);
     let topic = format!("fetch:{name}");
     let began = fetched.read_began;
     let items = fetched
@@ -289,13 +299,8 @@ pub async fn fetch(
     for id in &fetched.missing {
         tracing::info!(connection = %link.name, "{name} {id} of {} is not there any more", link.name);
     }
-    let polled = Polled {
-        connection: link.name.clone(),
-        stream: topic,
-        read_began: began,
-        items,
-        cursor: None,
-    };
+    let polled =
+        Polled { connection: link.name.clone(), stream: topic, read_began: began, items, cursor: None };
     shared.store.accept_polled(polled).await?;
     Ok(Ok(()))
 }

@@ -24,8 +24,6 @@ pub struct Rendered {
     pub context: Value,
     /// The payload that is delivered, without anything of the target in it.
     pub payload: Value,
-    /// The target's counterpart of the record itself.
-    pub counterpart: Option<Counterpart>,
     /// Counterparts made by policy while rendering (a guest's share in the party for all guests).
     pub effects: Vec<Effect>,
     /// Required references without a counterpart in the target: path and record.
@@ -100,7 +98,7 @@ pub async fn render(
             }
         }
     }
-    Ok(Ok(Rendered { context, payload, counterpart, effects, blocked }))
+    Ok(Ok(Rendered { context, payload, effects, blocked }))
 }
 
 /// The key is the same for every try at making the same thing there.
@@ -241,7 +239,9 @@ async fn source_of(
 mod tests {
     #[test]
     fn paths_become_patterns() {
-        for (path, expect) in [("lines[12].item", "lines[].item"), ("customer", "customer"), ("a[0].b[1]", "a[].b[]")] {
+        for (path, expect) in
+            [("lines[12].item", "lines[].item"), ("customer", "customer"), ("a[0].b[1]", "a[].b[]")]
+        {
             assert_eq!(super::pattern(path), expect);
         }
     }

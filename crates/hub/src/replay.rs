@@ -57,7 +57,11 @@ pub async fn replay(
     Ok(report)
 }
 
-async fn changed_since(shared: &Shared, flow: &Flow, since: Timestamp) -> Result<BTreeSet<RecordId>, HubError> {
+async fn changed_since(
+    shared: &Shared,
+    flow: &Flow,
+    since: Timestamp,
+) -> Result<BTreeSet<RecordId>, HubError> {
     let filter = ChangeFilter {
         connections: flow.from.clone(),
         kind: Some(flow.kind),
@@ -94,7 +98,11 @@ async fn unread(
                 for change in changes.into_iter().filter(|c| c.kind == flow.kind) {
                     let fields = diff(&json!({}), &change.payload).into_iter().map(diff_view).collect();
                     report.differences.push(ReplayDifference {
-                        about: format!("{} {}", change.kind, change.label.unwrap_or(change.external.to_string())),
+                        about: format!(
+                            "{} {}",
+                            change.kind,
+                            change.label.unwrap_or(change.external.to_string())
+                        ),
                         record: String::new(),
                         action: "read again".into(),
                         fields,
@@ -150,7 +158,7 @@ async fn one(
     };
     // A replay looks at what a live flow would do, so that a shadow or switched-off one can be tried.
     let live = Flow { state: FlowState::Live, ..flow.clone() };
-    let action = match prepare(&candidate, record, counterpart.as_ref(), &live, shared.now()) {
+    let action = match prepare(&candidate, record, counterpart.as_ref(), &live) {
         Prepared::Run { action } | Prepared::Shadow { action } => action,
         Prepared::Supersede(_) | Prepared::Filter(_) => return Ok(()),
     };

@@ -49,7 +49,9 @@ pub async fn refs(
     payload: &mut Value,
 ) -> Result<Vec<Dangling>, StoreError> {
     let mut found = Vec::new();
-    visit_refs(kind, payload, &mut |path, target, value| found.push((path.to_owned(), target, value.clone())));
+    visit_refs(kind, payload, &mut |path, target, value| {
+        found.push((path.to_owned(), target, value.clone()))
+    });
     let mut resolved = Vec::with_capacity(found.len());
     let mut dangling = Vec::new();
     for (path, target, reference) in found {
@@ -82,9 +84,9 @@ async fn follow(
     }
     let external: Option<ExternalId> =
         reference.get("external").and_then(|v| serde_json::from_value(v.clone()).ok());
-    let key = reference.get("key").and_then(|k| {
-        Some((k.get("name")?.as_str()?.to_owned(), k.get("value")?.as_str()?.to_owned()))
-    });
+    let key = reference
+        .get("key")
+        .and_then(|k| Some((k.get("name")?.as_str()?.to_owned(), k.get("value")?.as_str()?.to_owned())));
     // A crash or another process may make the same stub: look, make, and look again.
     for _ in 0..4 {
         if let Some(external) = &external {
@@ -117,7 +119,7 @@ async fn follow(
         }
         match stub(shared, connection, kind, external.as_ref(), key.as_ref()).await {
             Ok(record) => return Ok(Ok(record)),
-            Err(StoreError::Conflict(_)) => {}
+            Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error),
         }
     }
@@ -222,7 +224,11 @@ pub async fn record_for(shared: &Shared, change: &Change) -> Result<Resolution, 
         .map(|record| Candidate {
             record: record.id,
             payload: record.payload.clone(),
-            keys_matched: matched.iter().find(|(id, _)| *id == record.id).map(|(_, n)| n.clone()).unwrap_or_default(),
+            keys_matched: matched
+                .iter()
+                .find(|(id, _)| *id == record.id)
+                .map(|(_, n)| n.clone())
+                .unwrap_or_default(),
         })
         .collect();
     let resolution = match decide(change.kind, &change.payload, &candidates) {

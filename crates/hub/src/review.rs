@@ -15,7 +15,9 @@ use crate::shared::Shared;
 /// An open review item.
 async fn open(shared: &Shared, id: RowId) -> Result<Review, HubError> {
     let review = shared.store.review(id).await?.ok_or_else(|| {
-        HubError::NotFound(format!("there is no review item {id}; `counterpart review list` shows what waits"))
+        HubError::NotFound(format!(
+            "there is no review item {id}; `counterpart review list` shows what waits"
+        ))
     })?;
     if let Some(how) = &review.closed_as {
         let by = review.closed_by.clone().unwrap_or_default();
@@ -100,7 +102,9 @@ pub async fn edit(shared: &Shared, id: RowId, patch: &Value, by: &str) -> Result
         )));
     };
     if !patch.is_object() {
-        return Err(HubError::BadInput("the patch must be a JSON object, such as {\"note\": \"...\"}".into()));
+        return Err(HubError::BadInput(
+            "the patch must be a JSON object, such as {\"note\": \"...\"}".into(),
+        ));
     }
     let old = shared.store.record(record).await?;
     let old = old.ok_or_else(|| HubError::NotFound(format!("record {record} is gone")))?;

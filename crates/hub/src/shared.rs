@@ -109,6 +109,13 @@ struct State {
     message: Option<String>,
 }
 
+impl State {
+    fn told_to_wait(&self, now: Timestamp) -> bool {
+        let unauthorised = self.unauthorised.as_ref().is_some_and(|(_, until, _)| *until > now);
+        unauthorised || self.throttled_until.is_some_and(|until| until > now)
+    }
+}
+
 /// How a connection is, for a person.
 pub struct HealthView {
     /// `ok`, `unauthorised` or `down`.
@@ -122,17 +129,24 @@ pub struct HealthView {
 impl Health {
     /// Whether a call may be made now. With an open breaker one probe is let through when its time has come.
     pub fn may_call(&self, connection: &ConnectionName, now: Timestamp) -> bool {
-        self.with(connection, |state| {
-            let paused = state.unauthorised.as_ref().is_some_and(|(_, until, _)| *until > now);
-            let throttled = state.throttled_until.is_some_and(|until| until > now);
-            !paused && !throttled && state.breaker.may_try(now)
-        })
+        self.with(connection, |state| !state.told_to_wait(now) && state.breaker.may_try(now))
+    }
+
+    /// Whether work that has begun may go on: nobody asked us to stop. A lane that was leased as the probe of an open
+    /// breaker may.
+    pub fn may_go_on(&self, connection: &ConnectionName, now: Timestamp) -> bool {
+        self.with(connection, |state| !state.told_to_wait(now))
+    }
+
+    /// As [`Health::may_call`], without using up the probe of an open breaker.
+    pub fn looks_callable(&self, connection: &ConnectionName, now: Timestamp) -> bool {
+        self.with(connection, |state| !state.told_to_wait(now) && !state.breaker.is_open())
     }
 
     /// A call succeeded.
-    pub fn succeeded(&self, connection: &ConnectionName, now: Timestamp) {
+    pub fn succeeded(&self, connection: &ConnectionName) {
         self.with(connection, |state| {
-            state.breaker.succeeded(now);
+            state.breaker.succeeded();
             state.unauthorised = None;
             state.down_since = None;
             state.message = None;
@@ -151,7 +165,8 @@ impl Health {
         self.with(connection, |state| match class {
             FailureClass::Unauthorised => {
                 let since = state.unauthorised.as_ref().map(|(since, ..)| *since);
-                state.unauthorised = Some((since.unwrap_or(now), now + UNAUTHORISED_PAUSE, message.to_owned()));
+                state.unauthorised =
+                    Some((since.unwrap_or(now), now + UNAUTHORISED_PAUSE, message.to_owned()));
                 since.is_none()
             }
             FailureClass::Throttled => {
@@ -160,9 +175,8 @@ impl Health {
                 false
             }
             FailureClass::Transient | FailureClass::Unknown => {
-                state.breaker.failed(now);
+                let news = state.breaker.failed(now);
                 state.message = Some(message.to_owned());
-                let news = state.down_since.is_none() && !state.breaker.may_try(now);
                 if news {
                     state.down_since = Some(now);
                 }
@@ -170,7 +184,7 @@ impl Health {
             }
             FailureClass::Rejected => {
                 // It answered: it is up.
-                state.breaker.succeeded(now);
+                state.breaker.succeeded();
                 state.down_since = None;
                 false
             }

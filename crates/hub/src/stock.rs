@@ -109,9 +109,12 @@ pub async fn newer_figure(
     counterpart.updated_at = shared.now();
     let mut effects = vec![Effect::PutCounterpart(Box::new(counterpart))];
     let Some(item) = item_of(&record.payload) else { return Ok(effects) };
-    let ends = shared.store.reservations_for_item(item).await?.iter().any(|row| {
-        row.confirmed_at.is_some_and(|at| at >= before && at < change.version.read_began)
-    });
+    let ends = shared
+        .store
+        .reservations_for_item(item)
+        .await?
+        .iter()
+        .any(|row| row.confirmed_at.is_some_and(|at| at >= before && at < change.version.read_began));
     if ends {
         let location = location_of(&record.payload);
         let items = BTreeSet::from([(item, location)]);
@@ -124,14 +127,11 @@ pub async fn newer_figure(
 ///
 /// # Errors
 /// When the database is away.
-pub async fn refresh(
-    shared: &Shared,
-    active: &Active,
-    rows: &[Reservation],
-) -> Result<(), StoreError> {
+pub async fn refresh(shared: &Shared, active: &Active, rows: &[Reservation]) -> Result<(), StoreError> {
     let Some(owner) = &active.rules.stock_owner else { return Ok(()) };
     let Some(link) = active.links.get(owner) else { return Ok(()) };
-    let mut by_fetch: std::collections::BTreeMap<String, BTreeSet<String>> = std::collections::BTreeMap::new();
+    let mut by_fetch: std::collections::BTreeMap<String, BTreeSet<String>> =
+        std::collections::BTreeMap::new();
     for (item, location) in rows.iter().map(|r| (r.item, &r.location)).collect::<BTreeSet<_>>() {
         for record in stock_records(shared, item, location).await? {
             for counterpart in shared.store.counterparts_of(record.id).await? {

@@ -88,8 +88,7 @@ async fn lease(
     if room.is_empty() || most == 0 {
         return Ok(Vec::new());
     }
-    let request =
-        LeaseRequest { now, until: now + LEASE, max_lanes: most, max_per_connection: room, skip };
+    let request = LeaseRequest { now, until: now + LEASE, max_lanes: most, max_per_connection: room, skip };
     let leased = shared.store.lease_lanes(request).await?;
     let mut lanes = Vec::new();
     for lane in leased {
@@ -106,7 +105,7 @@ async fn release(shared: &Shared, lane: &Leased) -> Result<(), StoreError> {
     let effect = Effect::ReleaseLane { lane: lane.lane.clone(), token: lane.token };
     match shared.store.commit(vec![effect]).await {
         // Somebody took it over: theirs now.
-        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -124,7 +123,7 @@ async fn work(
         let now = shared.now();
         let next = lane.workable(now).into_iter().find(|d| !done.contains(&d.id)).cloned();
         let Some(delivery) = next else { break };
-        if *stop.borrow() || !shared.health.may_call(&link.name, now) {
+        if *stop.borrow() || !shared.health.may_go_on(&link.name, now) {
             break;
         }
         done.insert(delivery.id);
@@ -133,8 +132,8 @@ async fn work(
         match deliver::run(&job).await {
             Ok(Next::GoOn) => {}
             Ok(Next::Stop) => break,
-            Err(StoreError::Conflict(conflict)) => {
-                tracing::debug!(%conflict, "what a delivery depends on changed while it ran; it is taken up again");
+            Err(StoreError::Conflict { what }) => {
+                tracing::debug!(conflict = %what, "what a delivery depends on changed while it ran; it is taken up again");
                 done.remove(&job.delivery.id);
                 break;
             }
@@ -154,7 +153,13 @@ async fn wait(
     tasks: &mut JoinSet<()>,
 ) {
     let now = shared.now();
-    let due = shared.store.next_due(now).await.ok().flatten();
+    let skip: Vec<ConnectionName> = match shared.active() {
+        Ok(active) => {
+            active.links.keys().filter(|name| !shared.health.looks_callable(name, now)).cloned().collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    let due = shared.store.next_due_except(now, &skip).await.ok().flatten();
     let until = due.map_or(Duration::from_secs(1), |at| {
         let wait = at.duration_since(now).max(SignedDuration::from_millis(20));
         Duration::try_from(wait).unwrap_or(Duration::from_secs(1))

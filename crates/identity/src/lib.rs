@@ -10,10 +10,44 @@ use serde_json::Value;
 
 /// Local parts of mailboxes that many people read (after RFC 2142 and common use): they identify nobody.
 const SHARED_MAILBOXES: &[&str] = &[
-    "abuse", "accounting", "accounts", "admin", "administrator", "billing", "buchhaltung", "contact", "einkauf",
-    "finance", "guest", "hello", "help", "helpdesk", "hostmaster", "info", "invoice", "kontakt", "mail",
-    "marketing", "news", "newsletter", "no-reply", "noreply", "office", "order", "orders", "post", "postmaster",
-    "purchasing", "sales", "security", "service", "shop", "store", "support", "team", "webmaster",
+    "abuse",
+    "accounting",
+    "accounts",
+    "admin",
+    "administrator",
+    "billing",
+    "buchhaltung",
+    "contact",
+    "einkauf",
+    "finance",
+    "guest",
+    "hello",
+    "help",
+    "helpdesk",
+    "hostmaster",
+    "info",
+    "invoice",
+    "kontakt",
+    "mail",
+    "marketing",
+    "news",
+    "newsletter",
+    "no-reply",
+    "noreply",
+    "office",
+    "order",
+    "orders",
+    "post",
+    "postmaster",
+    "purchasing",
+    "sales",
+    "security",
+    "service",
+    "shop",
+    "store",
+    "support",
+    "team",
+    "webmaster",
 ];
 
 /// A record that a change may be about.
@@ -42,7 +76,10 @@ pub enum Decision {
 }
 
 /// Deterministic keys of a thing: name and normalised value. Two things with an equal key are the same thing, unless
-/// [`decide`] doubts it. An order has none: its number is no identity.
+/// [`decide`] doubts it. An order has none of its own: its number is no identity.
+///
+/// A thing that we made and whose maker keeps our record's id with it (`extra.counterpart_record`, put there by the read
+/// mapping) has that id as its key: its first word may arrive before our own write is confirmed.
 pub fn keys(kind: Kind, payload: &Value) -> Vec<(String, String)> {
     let mut keys = Vec::new();
     match kind {
@@ -68,7 +105,22 @@ pub fn keys(kind: Kind, payload: &Value) -> Vec<(String, String)> {
                 keys.push(("sku".to_owned(), sku));
             }
         }
+        Kind::Shipment => {
+            let order = payload["order"]["record"].as_str().unwrap_or_default();
+            for parcel in payload["tracking"].as_array().into_iter().flatten() {
+                if let Some(number) = parcel["number"].as_str().and_then(normalise::sku)
+                    && !order.is_empty()
+                {
+                    keys.push(("tracking".to_owned(), format!("{order}|{number}")));
+                }
+            }
+        }
         _ => {}
+    }
+    if let Some(record) = payload["extra"]["counterpart_record"].as_str()
+        && record.parse::<RecordId>().is_ok()
+    {
+        keys.push(("record".to_owned(), record.to_lowercase()));
     }
     keys.sort();
     keys.dedup();
@@ -98,6 +150,10 @@ pub fn is_shared_mailbox(address: &str) -> bool {
 /// one candidate whose family name is stated and another is doubt as well: two people may share a mailbox.
 pub fn decide(kind: Kind, payload: &Value, candidates: &[Candidate]) -> Decision {
     let candidates: Vec<&Candidate> = candidates.iter().filter(|c| !c.keys_matched.is_empty()).collect();
+    // We made it and it bears our mark: nothing is left to doubt.
+    if let Some(ours) = candidates.iter().find(|c| c.keys_matched.iter().any(|key| key == "record")) {
+        return Decision::Same(ours.record);
+    }
     match candidates.as_slice() {
         [] => Decision::New,
         [only] if kind == Kind::Person && names_clash(payload, &only.payload) => {
@@ -134,7 +190,9 @@ mod tests {
 
     #[test]
     fn a_shared_mailbox_is_no_key() {
-        for address in ["info@example.com", "Sales@example.com", "orders+shop@example.com", "noreply@example.com"] {
+        for address in
+            ["info@example.com", "Sales@example.com", "orders+shop@example.com", "noreply@example.com"]
+        {
             assert!(keys(Kind::Person, &person("A", "B", address)).is_empty(), "{address}");
         }
         assert_eq!(
@@ -152,6 +210,30 @@ mod tests {
     fn keys_and_references_agree() {
         let keys = keys(Kind::Item, &json!({"sku": " mouse-1"}));
         assert_eq!(keys, [normalised_key(Kind::Item, "sku", "MOUSE-1 ")]);
+    }
+
+    #[test]
+    fn what_bears_our_mark_is_found_and_not_doubted() {
+        let mark = json!({"number": "SO17", "extra": {"counterpart_record": id(1)}});
+        assert_eq!(keys(Kind::Order, &mark), [("record".to_owned(), id(1).to_string())]);
+        assert!(
+            keys(Kind::Order, &json!({"number": "1", "extra": {"counterpart_record": "mine"}})).is_empty()
+        );
+        let ours = candidate(1, person("A", "B", "x@example.com"), "record");
+        let other = candidate(2, person("C", "D", "x@example.com"), "email");
+        let found = decide(Kind::Person, &person("C", "D", "x@example.com"), &[other, ours]);
+        assert_eq!(found, Decision::Same(id(1)));
+    }
+
+    #[test]
+    fn a_parcel_is_known_by_its_order_and_tracking_number() {
+        let parcel = |order: u8| json!({"order": {"record": id(order)}, "tracking": [{"number": " 1z9 "}]});
+        assert_eq!(keys(Kind::Shipment, &parcel(1)), [("tracking".to_owned(), format!("{}|1Z9", id(1)))]);
+        assert_ne!(
+            keys(Kind::Shipment, &parcel(1)),
+            keys(Kind::Shipment, &parcel(2)),
+            "carriers use numbers again"
+        );
     }
 
     #[test]

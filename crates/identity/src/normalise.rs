@@ -24,8 +24,11 @@ pub fn phone(text: &str, country: Option<&str>) -> Option<String> {
 
 /// A name or title for comparing: lower case, single spaces, no punctuation.
 pub fn name(text: &str) -> String {
-    let plain: String =
-        text.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).flat_map(char::to_lowercase).collect();
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { ' ' })
+        .flat_map(char::to_lowercase)
+        .collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -33,7 +33,8 @@ fn measure(what: &str, mut run: impl FnMut()) {
 fn main() {
     let program = compile(Source { file: "order.read.vrl", text: MAPPING }, Expect::Changes).unwrap();
     // A map of the size that merchants have, so that its cost shows.
-    let taxes: serde_json::Map<String, Value> = (0..2000).map(|n| (format!("T{n}"), json!(n.to_string()))).collect();
+    let taxes: serde_json::Map<String, Value> =
+        (0..2000).map(|n| (format!("T{n}"), json!(n.to_string()))).collect();
     let metadata = json!({ "settings": { "channel": "web" }, "maps": { "tax_codes": taxes }, "now": "2026-03-01T12:00:00Z" });
     let input = read_json(SAMPLE.as_bytes()).unwrap();
     let output = program.run(&input, &metadata).unwrap();

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 
 /// Keys that a change may have.
 pub(crate) const CHANGE_KEYS: &[&str] = &[
-    "kind", "type", "id", "scope", "role", "label", "at", "sequence", "deleted", "settled", "links", "payload",
+    "kind", "type", "id", "scope", "role", "label", "at", "sequence", "deleted", "settled", "links",
+    "payload",
 ];
 
 /// Keys that every change must have.
@@ -55,7 +56,9 @@ pub fn read_changes(output: &Value) -> Result<Vec<ReadChange>, Vec<Problem>> {
     };
     let entries = match fields.get("changes") {
         Some(Value::Array(entries)) => entries,
-        Some(other) => return Err(fault("changes", &format!("is {}", type_name(other)), "an array of changes")),
+        Some(other) => {
+            return Err(fault("changes", &format!("is {}", type_name(other)), "an array of changes"));
+        }
         None => return Err(fault("changes", "is missing", "an array of changes, which may be empty")),
     };
     let mut changes = Vec::with_capacity(entries.len());
@@ -88,7 +91,11 @@ impl Parser<'_> {
         };
         let before = self.problems.len();
         for key in fields.keys().filter(|key| !CHANGE_KEYS.contains(&key.as_str())) {
-            self.problem(&place(key), "nothing reads this key", &format!("one of {}", CHANGE_KEYS.join(", ")));
+            self.problem(
+                &place(key),
+                "nothing reads this key",
+                &format!("one of {}", CHANGE_KEYS.join(", ")),
+            );
         }
         let kind = self.kind(fields);
         let remote_type = self.text(fields, "type", true);
@@ -109,7 +116,18 @@ impl Parser<'_> {
             return None;
         }
         let external = ExternalId { scope, remote_type: remote_type?, id: id? };
-        Some(ReadChange { kind: kind?, external, role, label, at, sequence, deleted, settled, links, payload: payload? })
+        Some(ReadChange {
+            kind: kind?,
+            external,
+            role,
+            label,
+            at,
+            sequence,
+            deleted,
+            settled,
+            links,
+            payload: payload?,
+        })
     }
 
     fn kind(&mut self, fields: &Map<String, Value>) -> Option<Kind> {
@@ -279,11 +297,10 @@ mod tests {
         check(json!({}), &["changes: is missing"]);
         check(json!({ "changes": {} }), &["changes: is an object"]);
         check(json!({ "changes": [1] }), &["changes[0]: is a number"]);
-        check(json!({ "changes": [{}] }), &[
-            "changes[0].kind: is missing",
-            "changes[0].type: is missing",
-            "changes[0].id: is missing",
-        ]);
+        check(
+            json!({ "changes": [{}] }),
+            &["changes[0].kind: is missing", "changes[0].type: is missing", "changes[0].id: is missing"],
+        );
         let good = json!({ "kind": "order", "type": "Order", "id": "1", "payload": {} });
         let with = |key: &str, value: Value| {
             let mut change = good.clone();

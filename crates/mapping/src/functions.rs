@@ -23,8 +23,8 @@ use vrl::compiler::{Context, Expression, ExpressionError, Function, FunctionExpr
 use vrl::diagnostic::Note;
 use vrl::value::Value;
 
-pub(crate) use stdlib::refusal;
 pub use stdlib::ALLOWED;
+pub(crate) use stdlib::refusal;
 
 /// Grows when a function gives other results than before, so that a program's hash changes with it.
 pub(crate) const VERSION: u32 = 1;
@@ -112,7 +112,8 @@ pub fn documentation() -> Vec<FunctionDoc> {
 
 /// Every function of ours.
 pub(crate) fn natives() -> impl Iterator<Item = &'static Native> {
-    let tables = [decimals::FUNCTIONS, money::FUNCTIONS, dates::FUNCTIONS, parties::FUNCTIONS, references::FUNCTIONS];
+    let tables =
+        [decimals::FUNCTIONS, money::FUNCTIONS, dates::FUNCTIONS, parties::FUNCTIONS, references::FUNCTIONS];
     tables.into_iter().flatten()
 }
 
@@ -173,8 +174,10 @@ impl Arguments {
     pub(crate) fn fault(&self, index: usize, expected: &str) -> Failure {
         let held = self.values.get(index).and_then(Option::as_ref);
         let got = match held {
-            Some(Value::Bytes(_) | Value::String(_)) if held.and_then(text) == Some("") => "got an empty text".to_owned(),
-            Some(Value::Bytes(_) | Value::String(_)) => "got a text that is none".to_owned(),
+            Some(Value::Bytes(_) | Value::String(_)) if held.and_then(text) == Some("") => {
+                "got an empty text".to_owned()
+            }
+            Some(Value::Bytes(_) | Value::String(_)) => "got another text".to_owned(),
             Some(other) => format!("got {}", type_name(other)),
             None => "got nothing".to_owned(),
         };

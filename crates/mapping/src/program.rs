@@ -24,8 +24,8 @@ use crate::value::{self, Scope};
 
 pub use screen::{MAX_COST, MAX_NESTING, MAX_TEXT};
 
-/// How many expressions one run may evaluate: some ten times what an order of 10,000 lines takes.
-pub const MAX_OPERATIONS: u64 = 50_000_000;
+/// How many expressions one run may evaluate: an order of 10,000 lines with 1,000 for each.
+pub const MAX_OPERATIONS: u64 = 10_000_000;
 
 /// A program's text and where it comes from.
 #[derive(Debug, Clone, Copy)]
@@ -82,9 +82,9 @@ pub enum RunErrorKind {
     /// A reference map has no entry for a code.
     MissingReference {
         /// Name of the map.
-        map: String,
+        map: Box<str>,
         /// The code without an entry.
-        code: String,
+        code: Box<str>,
     },
     /// The mapping stopped itself with `abort`.
     Aborted,
@@ -104,21 +104,21 @@ pub struct RunError {
     /// The program's file.
     pub file: String,
     /// Line from 1; 0 when unknown.
-    pub line: usize,
+    pub line: u32,
     /// Column from 1, in characters; 0 when unknown.
-    pub column: usize,
+    pub column: u32,
     /// Path of the datum at fault, as the program names it (`line.qty`, `.lines[0].sku`) or as the result has it.
-    pub path: Option<String>,
+    pub path: Option<Box<str>>,
     /// What is wrong.
-    pub message: String,
+    pub message: Box<str>,
     /// What to do.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
 }
 
 impl fmt::Display for RunError {
     /// `file:line:column: path: message; help`; what is unknown is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        place(f, &self.file, self.line, self.column)?;
+        place(f, &self.file, self.line as usize, self.column as usize)?;
         if let Some(path) = &self.path {
             write!(f, "{path}: ")?;
         }
@@ -132,7 +132,16 @@ impl std::error::Error for RunError {}
 impl From<RunError> for Diagnostic {
     fn from(error: RunError) -> Self {
         let RunError { file, line, column, path, message, help, .. } = error;
-        Self { file, line, column, path, message, expected: None, help }
+        let (line, column) = (line as usize, column as usize);
+        Self {
+            file,
+            line,
+            column,
+            path: path.map(Into::into),
+            message: message.into(),
+            expected: None,
+            help: help.map(Into::into),
+        }
     }
 }
 
@@ -210,12 +219,19 @@ impl Program {
             }
             Plan::Vrl(program) => self.evaluate(program, input, metadata)?,
         };
-        expect::check_value(&output, inner.expect)
-            .map_err(|(message, help)| RunError { help, ..self.error(RunErrorKind::WrongType, message) })?;
+        expect::check_value(&output, inner.expect).map_err(|(message, help)| RunError {
+            help: help.map(Into::into),
+            ..self.error(RunErrorKind::WrongType, message)
+        })?;
         Ok(output)
     }
 
-    fn evaluate(&self, program: &vrl::compiler::Program, input: &Value, metadata: &Value) -> Result<Value, RunError> {
+    fn evaluate(
+        &self,
+        program: &vrl::compiler::Program,
+        input: &Value,
+        metadata: &Value,
+    ) -> Result<Value, RunError> {
         let too_large = |_| {
             let message = format!("the input has more than {} values", value::MAX_VALUES);
             self.error(RunErrorKind::Budget, message)
@@ -234,15 +250,19 @@ impl Program {
         let output = output.map_err(|stop| match stop {
             Terminate::Interrupted => {
                 let message = format!("more than {MAX_OPERATIONS} operations on this input");
-                let help = "a loop in a loop over the same long list does this: index one of them first".to_owned();
-                RunError { help: Some(help), ..self.error(RunErrorKind::Budget, message) }
+                let help = "a loop in a loop over the same long list does this: index one of them first";
+                RunError { help: Some(help.into()), ..self.error(RunErrorKind::Budget, message) }
             }
             Terminate::Abort(error) | Terminate::Error(error) => fault::run_time(self, input, error),
         })?;
         value::into_json(output).map_err(|(path, what)| {
-            let help = "keep the decimal string; `/` gives a floating-point number, `decimal_div` does not".to_owned();
+            let help = "keep the decimal string; `/` gives a floating-point number, `decimal_div` does not";
             let error = self.error(RunErrorKind::WrongType, format!("the result holds {what}"));
-            RunError { path: Some(path).filter(|path| !path.is_empty()), help: Some(help), ..error }
+            RunError {
+                path: Some(path).filter(|path| !path.is_empty()).map(Into::into),
+                help: Some(help.into()),
+                ..error
+            }
         })
     }
 
@@ -266,7 +286,7 @@ impl Program {
         self.0.expect
     }
 
-    fn error(&self, kind: RunErrorKind, message: impl Into<String>) -> RunError {
+    fn error(&self, kind: RunErrorKind, message: impl Into<Box<str>>) -> RunError {
         let (file, message) = (self.0.file.clone(), message.into());
         RunError { kind, file, line: 0, column: 0, path: None, message, help: None }
     }
@@ -274,7 +294,10 @@ impl Program {
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program").field("file", &self.0.file).field("hash", &self.0.hash).finish_non_exhaustive()
+        f.debug_struct("Program")
+            .field("file", &self.0.file)
+            .field("hash", &self.0.hash)
+            .finish_non_exhaustive()
     }
 }
 

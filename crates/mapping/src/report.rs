@@ -33,7 +33,10 @@ pub fn try_mapping(program: &Program, sample: &[u8], metadata: &Value, expect: O
     let input = match read_json(sample) {
         Ok(input) => input,
         Err(error) => {
-            let message = format!("the sample is no JSON: line {}, column {}: {}", error.line, error.column, error.message);
+            let message = format!(
+                "the sample is no JSON: line {}, column {}: {}",
+                error.line, error.column, error.message
+            );
             return failed(Diagnostic::new(program.file(), message));
         }
     };

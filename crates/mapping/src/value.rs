@@ -2,7 +2,6 @@
 //!
 //! Never: lets a floating-point number in or out.
 
-
 use serde_json::Value as Json;
 use vrl::compiler::{SecretTarget, Target};
 use vrl::path::{OwnedSegment, OwnedTargetPath, OwnedValuePath, PathPrefix};
@@ -36,8 +35,10 @@ pub(crate) fn from_json(value: &Json, left: &mut usize) -> Result<Value, TooMuch
             Value::Array(entries?)
         }
         Json::Object(fields) => {
-            let fields: Result<_, TooMuch> =
-                fields.iter().map(|(key, field)| Ok((KeyString::from(key.as_str()), from_json(field, left)?))).collect();
+            let fields: Result<_, TooMuch> = fields
+                .iter()
+                .map(|(key, field)| Ok((KeyString::from(key.as_str()), from_json(field, left)?)))
+                .collect();
             Value::Object(fields?)
         }
     })
@@ -65,8 +66,9 @@ pub(crate) fn into_json(value: Value) -> Result<Json, (String, &'static str)> {
         Value::Timestamp(_) => Json::String(value.to_string_lossy().into_owned()),
         Value::Array(entries) => {
             let entries = entries.into_iter().enumerate();
-            let entries: Result<_, _> =
-                entries.map(|(at, entry)| into_json(entry).map_err(|e| below(e, format!("[{at}]")))).collect();
+            let entries: Result<_, _> = entries
+                .map(|(at, entry)| into_json(entry).map_err(|e| below(e, format!("[{at}]"))))
+                .collect();
             Json::Array(entries?)
         }
         Value::Object(fields) => {
@@ -86,7 +88,7 @@ pub(crate) fn at<'a>(value: &'a Json, path: &OwnedValuePath) -> Option<&'a Json>
         OwnedSegment::Field(key) => value.as_object()?.get(key.as_str()),
         OwnedSegment::Index(index) => {
             let entries = value.as_array()?;
-            let from_end = usize::try_from(index.unsigned_abs()).ok()?;
+            let from_end = index.unsigned_abs();
             let index = if *index < 0 { entries.len().checked_sub(from_end)? } else { from_end };
             entries.get(index)
         }
@@ -110,7 +112,11 @@ pub(crate) const MAP_KEY: &str = "map\0";
 
 impl<'a> Scope<'a> {
     /// Prepares a run; `queries` are the paths that the program reads.
-    pub(crate) fn new(input: &Json, metadata: &'a Json, queries: &'a [OwnedTargetPath]) -> Result<Self, TooMuch> {
+    pub(crate) fn new(
+        input: &Json,
+        metadata: &'a Json,
+        queries: &'a [OwnedTargetPath],
+    ) -> Result<Self, TooMuch> {
         let mut left = MAX_VALUES;
         let input = from_json(input, &mut left)?;
         let mut named: Vec<(&OwnedValuePath, Option<Value>)> = Vec::new();
@@ -128,7 +134,8 @@ impl<'a> Scope<'a> {
         if let Some((_, value)) = exact {
             return value.as_ref();
         }
-        let (named, value) = self.named.iter().find(|(named, _)| path.segments.starts_with(&named.segments))?;
+        let (named, value) =
+            self.named.iter().find(|(named, _)| path.segments.starts_with(&named.segments))?;
         let rest = OwnedValuePath { segments: path.segments[named.segments.len()..].to_vec() };
         value.as_ref()?.get(&rest)
     }

@@ -23,7 +23,11 @@ fn a_good_sample_has_no_problems() {
 #[test]
 fn problems_are_told_with_their_place() {
     let check = |sample: &str, kind, expect: &str| assert_eq!(told(ITEM, sample, kind), expect);
-    check("{\"id\": 1,\n ]", None, "item.read.vrl: the sample is no JSON: line 2, column 2: expected a key in double quotes\n");
+    check(
+        "{\"id\": 1,\n ]",
+        None,
+        "item.read.vrl: the sample is no JSON: line 2, column 2: expected a key in double quotes\n",
+    );
     check("{}", None, "item.read.vrl: changes[0].id: is null, expected a text\n");
     check(
         r#"{"id": 1, "sku": "MOUSE-1", "title": "Mouse"}"#,

@@ -4,13 +4,16 @@
 
 use std::fmt::Write;
 
-use counterpart_hub::views::{DeliveryView, Explanation};
+use counterpart_hub::views::{ChangeView, DeliveryView, Explanation, TimelineView};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::page::{Page, capital, length, moment, words};
+use crate::page::{Page, capital, length, meaning, moment, words};
 
 /// Most entries of "What happened": the newest ones.
 const MOST: usize = 40;
+
+/// A change and the version that it made are written together.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// One page for each record that goes by the name.
 pub fn page(all: &[Explanation], page: &Page) -> String {
@@ -37,7 +40,9 @@ fn record(e: &Explanation, page: &Page, out: &mut String) {
     if e.counterparts.is_empty() {
         out.push_str(&page.text("  ", "In none of the systems yet."));
     } else {
-        out.push_str(&page.table(&["System", "Number", "Id there", "Since or last seen"], &places(e, page)));
+        out.push_str(
+            &page.table(&["System", "Number", "Id there", "Last seen or written"], &places(e, page)),
+        );
     }
 
     out.push_str(&page.heading("What happened (times are UTC)"));
@@ -55,16 +60,17 @@ fn record(e: &Explanation, page: &Page, out: &mut String) {
 
     out.push_str(&page.heading("What happens next"));
     for step in &e.next {
-        out.push_str(&page.text("  - ", &capital(step)));
+        out.push_str(&page.text("  - ", step));
     }
     if e.next.is_empty() {
-        out.push_str(&page.text("  - ", "Nothing, until one of the systems says something new."));
+        out.push_str(&page.text("  - ", "nothing, until one of the systems says something new"));
     }
 
     if !e.stock.is_empty() {
         let title = if e.kind == "order" { "Stock that it holds back" } else { "What can be sold, and why" };
         out.push_str(&page.heading(title));
-        let rows: Vec<_> = e.stock.iter().map(|s| vec![s.of.clone(), s.quantity.clone(), s.term.clone()]).collect();
+        let rows: Vec<_> =
+            e.stock.iter().map(|s| vec![s.of.clone(), s.quantity.clone(), s.term.clone()]).collect();
         out.push_str(&page.table(&["For", "#Quantity", "What it is"], &rows));
     }
     if let Some(payload) = &e.payload {
@@ -97,16 +103,14 @@ struct Event(Timestamp, u8, String, String);
 
 fn happened(e: &Explanation, page: &Page) -> String {
     let mut events = Vec::new();
-    for c in &e.changes {
+    for c in e.changes.iter().filter(|c| !told_as_version(c, &e.timeline)) {
         let mut text = format!("{} was read: {}", c.external, words(&c.outcome));
         if !c.filtered.is_empty() {
             let _ = write!(text, "; held back by {}", c.filtered.join(", "));
         }
         events.push(Event(c.at, 0, c.connection.clone(), text));
     }
-    for t in &e.timeline {
-        events.push(Event(t.at, 1, "hub".into(), format!("version {}: {}", t.version, t.cause)));
-    }
+    events.extend(e.timeline.iter().map(|t| version(t, &e.changes)));
     for d in &e.deliveries {
         delivery(d, page, &mut events);
     }
@@ -144,9 +148,32 @@ fn happened(e: &Explanation, page: &Page) -> String {
     out
 }
 
+/// A change that made a version is told once, as that version; what it held back is told apart.
+fn told_as_version(c: &ChangeView, timeline: &[TimelineView]) -> bool {
+    let lead = format!("{} {}: ", c.connection, c.external);
+    let same = |t: &TimelineView| t.cause.starts_with(&lead) && t.at.duration_since(c.at).abs() <= SECOND;
+    c.outcome == "applied" && c.filtered.is_empty() && timeline.iter().any(same)
+}
+
+/// A version, at the place where it comes from. The cause is `shop Order/55: lifecycle, totals` for one that was read.
+fn version(t: &TimelineView, changes: &[ChangeView]) -> Event {
+    let number = t.version;
+    for c in changes {
+        let lead = format!("{} {}: ", c.connection, c.external);
+        if let Some(fields) = t.cause.strip_prefix(&lead) {
+            let what = match number {
+                1 => "was seen for the first time".to_owned(),
+                _ => format!("has changed: {fields}"),
+            };
+            return Event(t.at, 1, c.connection.clone(), format!("{} {what} (version {number})", c.external));
+        }
+    }
+    Event(t.at, 1, "hub".into(), format!("version {number}: {}", t.cause))
+}
+
 fn delivery(d: &DeliveryView, page: &Page, events: &mut Vec<Event>) {
     let id = d.id;
-    let made = format!("delivery {id} to {}: {} along flow {}", d.connection, words(&d.action), d.flow);
+    let made = format!("delivery {id} to {} made, flow {}: {}", d.connection, d.flow, meaning(&d.action));
     events.push(Event(d.created_at, 2, "hub".into(), made));
     for a in &d.attempts {
         let took = length(SignedDuration::from_millis(i64::try_from(a.millis).unwrap_or(i64::MAX)));
@@ -155,13 +182,14 @@ fn delivery(d: &DeliveryView, page: &Page, events: &mut Vec<Event>) {
             None => format!("after {took}"),
         };
         let message = if a.message.is_empty() { String::new() } else { format!(": {}", a.message) };
-        let text = format!("delivery {id}, {}: {} ({how}){message}", words(&a.step), words(&a.result));
+        let text = format!("delivery {id}, {}: {} ({how}){message}", words(&a.step), meaning(&a.result));
         events.push(Event(a.at, 3, d.connection.clone(), text));
     }
     if let Some(at) = d.finished_at {
         let mut text = format!("delivery {id} {}", page.state(&d.state));
         if let Some(latency) = d.latency_ms.filter(|_| d.state == "delivered") {
-            let _ = write!(text, ", {} after the change arrived", length(SignedDuration::from_millis(latency)));
+            let _ =
+                write!(text, ", {} after the change arrived", length(SignedDuration::from_millis(latency)));
         }
         if let Some(message) = d.message.as_deref().filter(|_| d.state != "delivered") {
             let _ = write!(text, ": {message}");
@@ -180,14 +208,17 @@ fn differences(d: &DeliveryView) -> Vec<Vec<String>> {
 fn waits(e: &Explanation, page: &Page) -> String {
     let mut out = String::new();
     for r in e.reviews.iter().filter(|r| r.closed_at.is_none()) {
-        let text = format!("Review {} ({}), {}: {}", r.id, words(&r.reason), page.ago(r.opened_at), r.message);
+        let text =
+            format!("Review {} ({}), {}: {}", r.id, words(&r.reason), page.ago(r.opened_at), r.message);
         out.push_str(&page.text("  ! ", &text));
     }
-    let in_review = |d: &DeliveryView| d.state == "in_review" && e.reviews.iter().any(|r| r.closed_at.is_none());
+    let in_review =
+        |d: &DeliveryView| d.state == "in_review" && e.reviews.iter().any(|r| r.closed_at.is_none());
     for d in e.deliveries.iter().filter(|d| d.finished_at.is_none() && !in_review(d)) {
         let mut text = format!("Delivery {} to {} is {}", d.id, d.connection, words(&d.state));
         if d.failures > 0 {
-            let _ = write!(text, " after {}", crate::page::plural(u64::from(d.failures), "failure", "failures"));
+            let _ =
+                write!(text, " after {}", crate::page::plural(u64::from(d.failures), "failure", "failures"));
         }
         if let Some(at) = d.next_at.filter(|at| *at > page.now) {
             let _ = write!(text, ", due at {}", moment(at));
@@ -271,14 +302,28 @@ mod tests {
             record: "0198b2c4-5d6e-7f80-9a1b-2c3d4e5f6071".into(),
             kind: "order".into(),
             label: Some("1001".into()),
-            version: 1,
-            summary: "confirmed, paid, unfulfilled, is in shop as 1001 and erp as S00012; nothing is under way.".into(),
+            version: 3,
+            summary:
+                "confirmed, paid, unfulfilled, is in shop as 1001 and erp as S00012; nothing is under way."
+                    .into(),
             next: vec!["nothing, until one of the systems says something new".into()],
             counterparts: vec![
                 place("shop", "Order/55", "1001", "08:03:12.100", None),
                 place("erp", "sale.sale/31", "S00012", "08:03:44.200", Some(1)),
             ],
-            timeline: vec![TimelineView { version: 1, at: at("08:03:12.110"), cause: "read from shop".into() }],
+            timeline: vec![
+                TimelineView {
+                    version: 1,
+                    at: at("08:03:12.110"),
+                    cause: "shop Order/55: first seen".into(),
+                },
+                TimelineView { version: 2, at: at("08:05:00"), cause: "edited by mona".into() },
+                TimelineView {
+                    version: 3,
+                    at: at("08:06:00"),
+                    cause: "shop Order/55: lifecycle, totals".into(),
+                },
+            ],
             changes: vec![ChangeView {
                 id: 9,
                 connection: "shop".into(),

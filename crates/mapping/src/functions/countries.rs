@@ -10,7 +10,9 @@ pub(super) fn find(text: &str) -> Option<&'static str> {
         let found = TABLE.binary_search_by(|row| row.0.cmp(&upper)).ok().map(|at| TABLE[at].0);
         return found.or_else(|| alias(&folded));
     }
-    if folded.len() == 3 && let Some(row) = TABLE.iter().find(|row| row.1.eq_ignore_ascii_case(&folded)) {
+    if folded.len() == 3
+        && let Some(row) = TABLE.iter().find(|row| row.1.eq_ignore_ascii_case(&folded))
+    {
         return Some(row.0);
     }
     alias(&folded).or_else(|| TABLE.iter().find(|row| fold(row.2) == folded).map(|row| row.0))
@@ -48,7 +50,9 @@ fn fold(text: &str) -> String {
         }
     }
     match out.strip_prefix("the") {
-        Some(rest) if text.trim_start().get(..4).is_some_and(|t| t.eq_ignore_ascii_case("the ")) => rest.to_owned(),
+        Some(rest) if text.trim_start().get(..4).is_some_and(|t| t.eq_ignore_ascii_case("the ")) => {
+            rest.to_owned()
+        }
         _ => out,
     }
 }
@@ -73,7 +77,21 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("ES", &["espana", "spanien", "espagne"]),
     ("FI", &["suomi", "finnland"]),
     ("FR", &["frankreich", "francia"]),
-    ("GB", &["uk", "greatbritain", "england", "scotland", "wales", "northernireland", "britain", "unitedkingdomofgreatbritainandnorthernireland", "grossbritannien", "vereinigteskonigreich"]),
+    (
+        "GB",
+        &[
+            "uk",
+            "greatbritain",
+            "england",
+            "scotland",
+            "wales",
+            "northernireland",
+            "britain",
+            "unitedkingdomofgreatbritainandnorthernireland",
+            "grossbritannien",
+            "vereinigteskonigreich",
+        ],
+    ),
     ("GR", &["ellada", "hellas", "griechenland", "el"]),
     ("HR", &["hrvatska", "kroatien"]),
     ("HU", &["magyarorszag", "ungarn"]),

@@ -16,7 +16,11 @@ use super::{Arguments, Failure, Native};
 
 const INSTANT: u16 = BYTES | TIMESTAMP;
 const VALUE: Parameter = Parameter::required("value", INSTANT, "A date, or a date with time.");
-const ZONE: Parameter = Parameter::optional("zone", BYTES, "IANA name such as Europe/Berlin, needed when the text has no offset.");
+const ZONE: Parameter = Parameter::optional(
+    "zone",
+    BYTES,
+    "IANA name such as Europe/Berlin, needed when the text has no offset.",
+);
 const FORMAT: Parameter = Parameter::required("format", BYTES, "As strftime has it: %Y-%m-%d %H:%M:%S.");
 
 pub(super) const FUNCTIONS: &[Native] = &[
@@ -41,7 +45,10 @@ pub(super) const FUNCTIONS: &[Native] = &[
                 return Ok(give(timestamp));
             }
             let day = || parsed.to_date().map(|date| date.at(0, 0, 0, 0));
-            let local = parsed.to_datetime().or_else(|_| day()).map_err(|_| args.fault(0, "a date in the stated format"))?;
+            let local = parsed
+                .to_datetime()
+                .or_else(|_| day())
+                .map_err(|_| args.fault(0, "a date in the stated format"))?;
             in_zone(args, local, 2).map(give)
         },
     },
@@ -49,7 +56,11 @@ pub(super) const FUNCTIONS: &[Native] = &[
         name: "date_format",
         usage: "An instant as text in a stated format and zone; UTC unless stated.",
         example: (r#"date_format!("2026-03-01T23:30:00Z", "%d.%m.%Y", "Europe/Berlin")"#, r#""02.03.2026""#),
-        parameters: &[VALUE, FORMAT, Parameter::optional("zone", BYTES, "IANA name of the zone to write in.")],
+        parameters: &[
+            VALUE,
+            FORMAT,
+            Parameter::optional("zone", BYTES, "IANA name of the zone to write in."),
+        ],
         returns: TypeDef::bytes,
         call: |args, _| {
             let zone = zone(args, 2)?.unwrap_or(TimeZone::UTC);
@@ -116,12 +127,16 @@ fn instant(args: &Arguments, index: usize, zone_index: Option<usize>) -> Result<
     let local = local.map_err(|_| expected())?;
     match zone_index {
         Some(zone_index) => in_zone(args, local, zone_index),
-        None => Err(args.wrong(index, "the date has no offset from UTC: pass it through date_to_utc with its zone")),
+        None => {
+            Err(args
+                .wrong(index, "the date has no offset from UTC: pass it through date_to_utc with its zone"))
+        }
     }
 }
 
 fn in_zone(args: &Arguments, local: DateTime, index: usize) -> Result<Timestamp, Failure> {
-    let missing = || args.wrong(index, "the date has no offset from UTC: state its zone, such as Europe/Berlin");
+    let missing =
+        || args.wrong(index, "the date has no offset from UTC: state its zone, such as Europe/Berlin");
     let zone = zone(args, index)?.ok_or_else(missing)?;
     let outside = || args.wrong(index, "outside of the years that there are");
     // A time that a clock change leaves out or repeats is read as the offset before the change has it.
@@ -131,5 +146,7 @@ fn in_zone(args: &Arguments, local: DateTime, index: usize) -> Result<Timestamp,
 fn zone(args: &Arguments, index: usize) -> Result<Option<TimeZone>, Failure> {
     let Some(name) = args.optional_text(index)? else { return Ok(None) };
     let found = if name == "UTC" { Ok(TimeZone::UTC) } else { TimeZone::get(name) };
-    found.map(Some).map_err(|_| args.wrong(index, "expected an IANA name of a time zone, such as Europe/Berlin"))
+    found
+        .map(Some)
+        .map_err(|_| args.wrong(index, "expected an IANA name of a time zone, such as Europe/Berlin"))
 }

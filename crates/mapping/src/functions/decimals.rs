@@ -143,8 +143,9 @@ pub(super) const FUNCTIONS: &[Native] = &[
         call: |args, _| {
             let mut sum = Decimal::ZERO;
             for (index, value) in args.array(0)?.iter().enumerate() {
-                let number = decimal(value)
-                    .ok_or_else(|| args.wrong(0, format_args!("entry {index} is no decimal number such as \"12.50\"")))?;
+                let number = decimal(value).ok_or_else(|| {
+                    args.wrong(0, format_args!("entry {index} is no decimal number such as \"12.50\""))
+                })?;
                 sum = add(sum, number).ok_or_else(too_large)?;
             }
             Ok(give(sum))
@@ -196,7 +197,9 @@ pub(super) fn divide(a: Decimal, b: Decimal, scale: u32, mode: RoundingStrategy)
         let away = match mode {
             RoundingStrategy::ToZero => false,
             RoundingStrategy::AwayFromZero => rest != 0,
-            RoundingStrategy::MidpointNearestEven => half == Ordering::Greater || (half == Ordering::Equal && quotient % 2 != 0),
+            RoundingStrategy::MidpointNearestEven => {
+                half == Ordering::Greater || (half == Ordering::Equal && quotient % 2 != 0)
+            }
             _ => half != Ordering::Less,
         };
         let sign = if (over < 0) == (under < 0) { 1 } else { -1 };
@@ -239,7 +242,13 @@ mod tests {
         check("2", "3", 2, ToZero, "0.66");
         // To 28 places first this is 0.0050000000000000000000000000, and then 0.01.
         check("0.00499999999999999999999999999", "1.0000000001", 2, MidpointAwayFromZero, "0.00");
-        check("7922816251426433759354395033.5", "3", 4, MidpointAwayFromZero, "2640938750475477919784798344.5");
+        check(
+            "7922816251426433759354395033.5",
+            "3",
+            4,
+            MidpointAwayFromZero,
+            "2640938750475477919784798344.5",
+        );
     }
 
     proptest! {

@@ -21,7 +21,8 @@ const A: Parameter = Parameter::required("a", OPERAND, "Money, or a decimal stri
 const B: Parameter = Parameter::required("b", OPERAND, "The same form as `a`.");
 const AMOUNT: Parameter = Parameter::required("amount", NUMBER, "Decimal string or integer, in major units.");
 const CURRENCY: Parameter = Parameter::required("currency", BYTES, "ISO 4217 code.");
-const IF_PLAIN: Parameter = Parameter::optional("currency", BYTES, "ISO 4217 code, needed when the value has none.");
+const IF_PLAIN: Parameter =
+    Parameter::optional("currency", BYTES, "ISO 4217 code, needed when the value has none.");
 
 pub(super) const FUNCTIONS: &[Native] = &[
     Native {
@@ -88,7 +89,7 @@ pub(super) const FUNCTIONS: &[Native] = &[
         ),
         parameters: &[A, B],
         returns: operand_type,
-        call: |args, _| combine(args, |a, b| add(a, b)),
+        call: |args, _| combine(args, add),
     },
     Native {
         name: "money_sub",
@@ -162,7 +163,11 @@ pub(super) const FUNCTIONS: &[Native] = &[
         name: "money_allocate",
         usage: "Splits an amount by weights so that the parts add up to it exactly.",
         example: (r#"money_allocate!("10.00", [1, 1, 1], "EUR")"#, r#"["3.33","3.33","3.34"]"#),
-        parameters: &[VALUE, Parameter::required("weights", ARRAY, "Decimal strings or integers, none negative."), IF_PLAIN],
+        parameters: &[
+            VALUE,
+            Parameter::required("weights", ARRAY, "Decimal strings or integers, none negative."),
+            IF_PLAIN,
+        ],
         returns: || TypeDef::array(Collection::from_unknown(operand_type().kind().clone())),
         call: |args, _| {
             let value = operand(args, 0)?;
@@ -170,17 +175,23 @@ pub(super) const FUNCTIONS: &[Native] = &[
                 .array(1)?
                 .iter()
                 .enumerate()
-                .map(|(at, w)| decimal(w).ok_or_else(|| args.wrong(1, format_args!("entry {at} is no decimal number"))))
+                .map(|(at, w)| {
+                    decimal(w).ok_or_else(|| args.wrong(1, format_args!("entry {at} is no decimal number")))
+                })
                 .collect();
             let parts = value.money(args, 2)?.allocate(&weights?).map_err(failure)?;
             let plain = value.currency.is_none();
-            Ok(Value::Array(parts.into_iter().map(|p| if plain { amount_text(p) } else { object(p) }).collect()))
+            Ok(Value::Array(
+                parts.into_iter().map(|p| if plain { amount_text(p) } else { object(p) }).collect(),
+            ))
         },
     },
 ];
 
 fn money_kind() -> Kind {
-    Kind::object(Collection::empty().with_known("amount", Kind::bytes()).with_known("currency", Kind::bytes()))
+    Kind::object(
+        Collection::empty().with_known("amount", Kind::bytes()).with_known("currency", Kind::bytes()),
+    )
 }
 
 fn money_type() -> TypeDef {
@@ -200,7 +211,9 @@ struct Operand {
 
 impl Operand {
     fn of(value: &Value) -> Option<Self> {
-        let Value::Object(fields) = value else { return Some(Self { amount: decimal(value)?, currency: None }) };
+        let Value::Object(fields) = value else {
+            return Some(Self { amount: decimal(value)?, currency: None });
+        };
         let currency = text(fields.get("currency")?)?.parse().ok()?;
         Some(Self { amount: decimal(fields.get("amount")?)?, currency: Some(currency) })
     }
@@ -224,12 +237,15 @@ impl Operand {
 }
 
 fn operand(args: &Arguments, index: usize) -> Result<Operand, Failure> {
-    let expected = || args.fault(index, "money such as {\"amount\": \"12.50\", \"currency\": \"EUR\"}, or a decimal number");
+    let expected = || {
+        args.fault(index, "money such as {\"amount\": \"12.50\", \"currency\": \"EUR\"}, or a decimal number")
+    };
     args.get(index).and_then(Operand::of).ok_or_else(expected)
 }
 
 fn currency(args: &Arguments, index: usize) -> Result<Currency, Failure> {
-    args.text(index)?.parse().map_err(|_| args.fault(index, "an ISO 4217 code such as EUR"))
+    let found = args.get(index).and_then(text).and_then(|code| code.parse().ok());
+    found.ok_or_else(|| args.fault(index, "an ISO 4217 code such as EUR"))
 }
 
 fn combine(args: &Arguments, run: fn(Decimal, Decimal) -> Option<Decimal>) -> Result<Value, Failure> {
@@ -250,10 +266,12 @@ fn agree(a: Operand, b: Operand) -> Result<(), Failure> {
 
 fn sum(args: &Arguments, _: &vrl::compiler::Context) -> Result<Value, Failure> {
     let stated = args.get(1).map(|_| currency(args, 1)).transpose()?;
-    let mut total: Option<Operand> = stated.map(|currency| Operand { amount: Decimal::ZERO, currency: Some(currency) });
+    let mut total: Option<Operand> =
+        stated.map(|currency| Operand { amount: Decimal::ZERO, currency: Some(currency) });
     for (index, value) in args.array(0)?.iter().enumerate() {
-        let mut entry = Operand::of(value)
-            .ok_or_else(|| args.wrong(0, format_args!("entry {index} is neither money nor a decimal number")))?;
+        let mut entry = Operand::of(value).ok_or_else(|| {
+            args.wrong(0, format_args!("entry {index} is neither money nor a decimal number"))
+        })?;
         entry.currency = entry.currency.or(stated);
         total = Some(match total {
             None => entry,
@@ -285,9 +303,10 @@ fn amount_text(mut money: Money) -> Value {
 fn failure(error: MoneyError) -> Failure {
     match error {
         // The model's message holds the amount, which is a datum here.
-        MoneyError::NotWholeMinorUnits(money) => {
-            Failure::together(format_args!("the amount is finer than the minor unit of {}: round it first", money.currency))
-        }
+        MoneyError::NotWholeMinorUnits(money) => Failure::together(format_args!(
+            "the amount is finer than the minor unit of {}: round it first",
+            money.currency
+        )),
         other => Failure::together(other),
     }
 }

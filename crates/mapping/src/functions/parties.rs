@@ -23,10 +23,13 @@ pub(super) const FUNCTIONS: &[Native] = &[
         returns: TypeDef::bytes,
         call: |args, _| {
             let country = args.optional_text(1)?;
-            let code = country.map(|country| countries::find(country).ok_or_else(|| args.fault(1, "a country")));
+            let code =
+                country.map(|country| countries::find(country).ok_or_else(|| args.fault(1, "a country")));
             let code = code.transpose()?.and_then(|code| code.parse().ok());
-            let number = phonenumber::parse(code, args.text(0)?).ok().filter(phonenumber::PhoneNumber::is_valid);
-            let number = number.ok_or_else(|| args.fault(0, "a phone number that is valid in its country"))?;
+            let number =
+                phonenumber::parse(code, args.text(0)?).ok().filter(phonenumber::PhoneNumber::is_valid);
+            let number =
+                number.ok_or_else(|| args.fault(0, "a phone number that is valid in its country"))?;
             Ok(Value::from(number.format().mode(Mode::E164).to_string()))
         },
     },
@@ -34,7 +37,11 @@ pub(super) const FUNCTIONS: &[Native] = &[
         name: "country_code",
         usage: "The ISO 3166-1 alpha-2 code of a country's name or code.",
         example: (r#"country_code!("Germany")"#, r#""DE""#),
-        parameters: &[Parameter::required("value", BYTES, "English name, native name where common, alpha-2 or alpha-3 code.")],
+        parameters: &[Parameter::required(
+            "value",
+            BYTES,
+            "English name, native name where common, alpha-2 or alpha-3 code.",
+        )],
         returns: TypeDef::bytes,
         call: |args, _| {
             let code = countries::find(args.text(0)?);
@@ -45,7 +52,11 @@ pub(super) const FUNCTIONS: &[Native] = &[
         name: "address_lines",
         usage: "The lines of an address: a text is split at its line ends, an array is tidied; empty ones are left out.",
         example: (r#"address_lines!(["Unter den Linden 1", "", null])"#, r#"["Unter den Linden 1"]"#),
-        parameters: &[Parameter::required("value", BYTES | ARRAY | NULL, "A text of several lines, or an array of texts.")],
+        parameters: &[Parameter::required(
+            "value",
+            BYTES | ARRAY | NULL,
+            "A text of several lines, or an array of texts.",
+        )],
         returns: || TypeDef::array(Collection::from_unknown(Kind::bytes())),
         call: |args, _| {
             let mut lines = Vec::new();
@@ -98,7 +109,9 @@ pub(super) const FUNCTIONS: &[Native] = &[
                 return Err(args.fault(0, "a street"));
             }
             let number = number.map_or(Value::Null, Value::from);
-            Ok(Value::Object([("street".into(), Value::from(street)), ("house_number".into(), number)].into()))
+            Ok(Value::Object(
+                [("street".into(), Value::from(street)), ("house_number".into(), number)].into(),
+            ))
         },
     },
 ];
@@ -119,9 +132,13 @@ fn split(line: &str) -> (String, Option<String>) {
         }
         _ => {
             let short = |rest: &[&str]| rest.len() <= 2 && rest.iter().all(|word| word.len() <= 3);
-            let at = words.iter().rposition(|word| numbered(word)).filter(|at| *at > 0 && short(&words[at + 1..]));
+            let at =
+                words.iter().rposition(|word| numbered(word)).filter(|at| *at > 0 && short(&words[at + 1..]));
             // A number before the number (`12 - 14`) belongs to it.
-            let at = at.map(|at| if at > 2 && words[at - 1] == "-" && numbered(words[at - 2]) { at - 2 } else { at });
+            let at =
+                at.map(
+                    |at| if at > 2 && words[at - 1] == "-" && numbered(words[at - 2]) { at - 2 } else { at },
+                );
             match at {
                 Some(at) => (join(&words[..at]), Some(words[at..].join(" "))),
                 None => (join(&words), None),

@@ -26,7 +26,8 @@ pub(super) const FUNCTIONS: &[Native] = &[
         returns: TypeDef::bytes,
         call: |args, ctx| {
             let (map, code) = (args.text(0)?, code(args)?.ok_or_else(|| args.fault(1, "a code"))?);
-            let missing = || Failure::Missing { map: map.to_owned(), code: code.chars().take(MAX_CODE).collect() };
+            let missing =
+                || Failure::Missing { map: map.to_owned(), code: code.chars().take(MAX_CODE).collect() };
             look_up(ctx, map, &code).ok_or_else(missing)
         },
     },
@@ -46,9 +47,17 @@ pub(super) const FUNCTIONS: &[Native] = &[
         usage: "Stops the mapping: the datum is not acceptable, and a person sees the message, the path and the code.",
         example: (r#"reject("a sale without lines", ".lines") ?? "rejected""#, r#""rejected""#),
         parameters: &[
-            Parameter::required("message", BYTES, "What is wrong; a plain text, so that no datum gets into it."),
+            Parameter::required(
+                "message",
+                BYTES,
+                "What is wrong; a plain text, so that no datum gets into it.",
+            ),
             Parameter::optional("path", BYTES, "Path of the datum, such as .lines[0].sku; a plain text."),
-            Parameter::optional("code", BYTES | INTEGER | BOOLEAN | NULL, "The code at fault, such as an unknown status."),
+            Parameter::optional(
+                "code",
+                BYTES | INTEGER | BOOLEAN | NULL,
+                "The code at fault, such as an unknown status.",
+            ),
         ],
         returns: || TypeDef::from(Kind::never()),
         call: |args, _| {
@@ -82,7 +91,9 @@ fn scalar(value: &Value) -> Option<String> {
 /// Whether a text looks like a code and not like a name, an address or a number that belongs to a person.
 fn is_code(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    text.len() <= MAX_CODE && digits < 7 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b))
+    text.len() <= MAX_CODE
+        && digits < 7
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b))
 }
 
 #[cfg(test)]
@@ -94,7 +105,9 @@ mod tests {
         for code in ["PaymentSettled", "awaiting_payment", "DE19", "a.b:c/d-1"] {
             assert!(is_code(code), "{code}");
         }
-        for datum in ["ada@example.com", "Ada Lovelace", "+49 30 1234567", "4111111111111111", &"x".repeat(65)] {
+        for datum in
+            ["ada@example.com", "Ada Lovelace", "+49 30 1234567", "4111111111111111", &"x".repeat(65)]
+        {
             assert!(!is_code(datum), "{datum}");
         }
     }

@@ -103,11 +103,7 @@ pub const ALLOWED: &[&str] = &[
 
 /// Functions kept from programs although VRL's documentation has them, by group: the reason, what to do, the names.
 const REFUSED: &[(&str, &str, &[&str])] = &[
-    (
-        "a program has no clock",
-        "use `%now`",
-        &["now"],
-    ),
+    ("a program has no clock", "use `%now`", &["now"]),
     (
         "a program gives the same result every time, so it has no chance in it",
         "make ids out of the datum's own",
@@ -121,7 +117,16 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "a program does no input or output",
         "declare a step or a fetch in the connector's manifest",
-        &["dns_lookup", "reverse_dns", "http_request", "parse_groks", "parse_grok", "parse_proto", "encode_proto", "validate_json_schema"],
+        &[
+            "dns_lookup",
+            "reverse_dns",
+            "http_request",
+            "parse_groks",
+            "parse_grok",
+            "parse_proto",
+            "encode_proto",
+            "validate_json_schema",
+        ],
     ),
     (
         "what a program sees may be personal, so it writes no log",
@@ -146,7 +151,16 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "VRL's timestamps are read and written with other rules than canonical payloads have",
         "use `date_to_utc`, `date_parse`, `date_format` and `date_from_unix`",
-        &["parse_timestamp", "format_timestamp", "to_unix_timestamp", "from_unix_timestamp", "timestamp", "to_timestamp", "parse_duration", "is_timestamp"],
+        &[
+            "parse_timestamp",
+            "format_timestamp",
+            "to_unix_timestamp",
+            "from_unix_timestamp",
+            "timestamp",
+            "to_timestamp",
+            "parse_duration",
+            "is_timestamp",
+        ],
     ),
     (
         "its output can be far larger than its input",
@@ -156,7 +170,20 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "the hub signs and encrypts, with keys that no program sees",
         "declare the signature scheme in the connector's manifest",
-        &["hmac", "encrypt", "decrypt", "encrypt_ip", "decrypt_ip", "md5", "sha1", "sha2", "sha3", "crc", "seahash", "xxhash"],
+        &[
+            "hmac",
+            "encrypt",
+            "decrypt",
+            "encrypt_ip",
+            "decrypt_ip",
+            "md5",
+            "sha1",
+            "sha2",
+            "sha3",
+            "crc",
+            "seahash",
+            "xxhash",
+        ],
     ),
 ];
 
@@ -167,10 +194,14 @@ pub(super) fn allowed() -> impl Iterator<Item = Box<dyn Function>> {
 
 /// Why a function is kept from programs, and what to do; `None` for one that is simply not known.
 pub(crate) fn refusal(name: &str) -> Option<(&'static str, &'static str)> {
-    let known = REFUSED.iter().find(|(_, _, names)| names.contains(&name)).map(|(why, help, _)| (*why, *help));
+    let known =
+        REFUSED.iter().find(|(_, _, names)| names.contains(&name)).map(|(why, help, _)| (*why, *help));
     let other = || {
         let exists = vrl::stdlib::all().iter().any(|function| function.identifier() == name);
-        exists.then_some(("it is of no use for mappings", "see the reference page of functions for what there is"))
+        exists.then_some((
+            "it is of no use for mappings",
+            "see the reference page of functions for what there is",
+        ))
     };
     if ALLOWED.contains(&name) { None } else { known.or_else(other) }
 }

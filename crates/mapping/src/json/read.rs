@@ -30,8 +30,9 @@ pub(super) fn read(body: &[u8]) -> std::result::Result<Value, ReadError> {
 }
 
 fn parse(body: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(body)
-        .map_err(|e| Fault(e.valid_up_to(), "not UTF-8: the body is in another encoding or damaged".into()))?;
+    let text = std::str::from_utf8(body).map_err(|e| {
+        Fault(e.valid_up_to(), "not UTF-8: the body is in another encoding or damaged".into())
+    })?;
     let mut reader = Reader { text, at: 0, depth: 0 };
     reader.space();
     if reader.at == text.len() {
@@ -54,7 +55,10 @@ impl Reader<'_> {
     }
 
     fn fault<T>(&self, message: &'static str) -> Result<T> {
-        Err(Fault(self.at, if self.at >= self.text.len() { "the body ends too early".into() } else { message.into() }))
+        Err(Fault(
+            self.at,
+            if self.at >= self.text.len() { "the body ends too early".into() } else { message.into() },
+        ))
     }
 
     fn value(&mut self) -> Result<Value> {
@@ -252,7 +256,10 @@ impl Reader<'_> {
             self.digits()?;
         }
         let token = &self.text[start..self.at];
-        if integer && let Ok(number) = token.parse::<i64>() && is_safe(number) {
+        if integer
+            && let Ok(number) = token.parse::<i64>()
+            && is_safe(number)
+        {
             return Ok(Value::from(number));
         }
         let too_long = || Fault(start, format!("a number of more than {MAX_DIGITS} digits").into());
@@ -315,8 +322,14 @@ pub(super) fn decimal_text(token: &str) -> Option<String> {
 
 /// The key is named when it looks like a field's name: as a look-up key it could be a personal datum.
 fn doubled(key: &str) -> String {
-    let named = key.len() <= 64 && !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    if named { format!("the key `{key}` stands twice in one object") } else { "a key stands twice in one object".into() }
+    let named = key.len() <= 64
+        && !key.is_empty()
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    if named {
+        format!("the key `{key}` stands twice in one object")
+    } else {
+        "a key stands twice in one object".into()
+    }
 }
 
 #[cfg(test)]
@@ -377,7 +390,10 @@ mod tests {
         check(b"\"a", "line 1, column 3: the body ends too early");
         check("{\"ü\": tru}".as_bytes(), "line 1, column 7: expected a value");
         check(b"{\"a\":1,\"a\":2}", "line 1, column 8: the key `a` stands twice in one object");
-        check(b"{\"ada@example.com\":1,\"ada@example.com\":2}", "line 1, column 22: a key stands twice in one object");
+        check(
+            b"{\"ada@example.com\":1,\"ada@example.com\":2}",
+            "line 1, column 22: a key stands twice in one object",
+        );
         check(b"\"\xFF\"", "line 1, column 2: not UTF-8: the body is in another encoding or damaged");
         check(deep.as_bytes(), "line 1, column 129: nested deeper than 128 levels");
         check(b"1e401", "line 1, column 1: a number of more than 400 digits");
@@ -395,14 +411,19 @@ mod tests {
         // With that feature a number is an object inside, and every crate that reads one by its type goes wrong.
         let text = "1.00000000000000000000000001";
         let number: serde_json::Value = serde_json::from_str(text).unwrap();
-        assert_eq!(number.to_string(), "1.0", "the feature `arbitrary_precision` of serde_json must stay off");
+        assert_eq!(
+            number.to_string(),
+            "1.0",
+            "the feature `arbitrary_precision` of serde_json must stay off"
+        );
     }
 
     #[test]
     fn values_from_elsewhere_are_made_lossless() {
         let mut value = json!({ "a": 1.5, "b": [1, u64::MAX], "c": "x", "d": 1e21 });
         make_lossless(&mut value);
-        let expect = json!({ "a": "1.5", "b": [1, "18446744073709551615"], "c": "x", "d": "1000000000000000000000" });
+        let expect =
+            json!({ "a": "1.5", "b": [1, "18446744073709551615"], "c": "x", "d": "1000000000000000000000" });
         assert_eq!(value, expect);
     }
 

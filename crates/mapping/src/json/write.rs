@@ -26,7 +26,8 @@ pub(super) fn write(value: &Value, number_paths: &[&str]) -> Result<Vec<u8>, Wri
 
 impl Places {
     fn add(&mut self, path: &str) -> Result<(), WriteError> {
-        let fault = || WriteError { path: path.to_owned(), message: "not a path such as `lines[].price`".into() };
+        let fault =
+            || WriteError { path: path.to_owned(), message: "not a path such as `lines[].price`".into() };
         let mut place = self;
         for segment in path.split('.') {
             let name = segment.trim_end_matches("[]");
@@ -64,7 +65,10 @@ impl Path {
     }
 
     fn fault(&self, message: &str) -> WriteError {
-        WriteError { path: if self.0.is_empty() { "body".into() } else { self.0.clone() }, message: message.into() }
+        WriteError {
+            path: if self.0.is_empty() { "body".into() } else { self.0.clone() },
+            message: message.into(),
+        }
     }
 }
 
@@ -77,9 +81,13 @@ fn put(value: &Value, places: Option<&Places>, path: &mut Path, out: &mut Vec<u8
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(n) if n.as_i64().is_some_and(is_safe) => out.extend_from_slice(n.to_string().as_bytes()),
+        Value::Number(n) if n.as_i64().is_some_and(is_safe) => {
+            out.extend_from_slice(n.to_string().as_bytes())
+        }
         Value::Number(_) => {
-            return Err(path.fault("a number that is not a safe integer may have lost digits: use a decimal string"));
+            return Err(
+                path.fault("a number that is not a safe integer may have lost digits: use a decimal string")
+            );
         }
         Value::String(text) if number => {
             let token = number_token(text).ok_or_else(|| path.fault("the text is no decimal number"))?;
@@ -177,8 +185,16 @@ mod tests {
         check(lines, &["lines[].price"], r#"{"lines":[{"price":0.10,"sku":"1"},{"price":null},{}]}"#);
         check(json!([{ "qty": "3" }]), &["[].qty"], r#"[{"qty":3}]"#);
         check(json!({ "m": [["1", "2.0"]] }), &["m[][]"], r#"{"m":[[1,2.0]]}"#);
-        check(json!({ "a": { "b": "123456789012345678901234567890.10" } }), &["a.b"], r#"{"a":{"b":123456789012345678901234567890.10}}"#);
-        check(json!({ "a": ".5", "b": "+07", "c": "-0.0", "d": 5 }), &["a", "b", "c", "d"], r#"{"a":0.5,"b":7,"c":-0.0,"d":5}"#);
+        check(
+            json!({ "a": { "b": "123456789012345678901234567890.10" } }),
+            &["a.b"],
+            r#"{"a":{"b":123456789012345678901234567890.10}}"#,
+        );
+        check(
+            json!({ "a": ".5", "b": "+07", "c": "-0.0", "d": 5 }),
+            &["a", "b", "c", "d"],
+            r#"{"a":0.5,"b":7,"c":-0.0,"d":5}"#,
+        );
         check(json!("x\"\\\n\u{1}ü"), &[], r#""x\"\\\n\u0001ü""#);
         check(json!({ "a": 1 }), &["absent[].too"], r#"{"a":1}"#);
     }
@@ -188,17 +204,26 @@ mod tests {
         let check = |value: Value, paths: &[&str], expect: &str| {
             assert_eq!(write_json(&value, paths).unwrap_err().to_string(), expect);
         };
-        check(json!({ "lines": [{ "p": "1" }, { "p": "Ada" }] }), &["lines[].p"], "lines[1].p: the text is no decimal number");
+        check(
+            json!({ "lines": [{ "p": "1" }, { "p": "Ada" }] }),
+            &["lines[].p"],
+            "lines[1].p: the text is no decimal number",
+        );
         check(json!({ "p": "1e5" }), &["p"], "p: the text is no decimal number");
         check(json!({ "p": "" }), &["p"], "p: the text is no decimal number");
         check(json!({ "p": {} }), &["p"], "p: expected a decimal string to write as a number");
-        check(json!({ "p": 1.5 }), &["p"], "p: a number that is not a safe integer may have lost digits: use a decimal string");
+        check(
+            json!({ "p": 1.5 }),
+            &["p"],
+            "p: a number that is not a safe integer may have lost digits: use a decimal string",
+        );
         check(json!({}), &["a..b"], "a..b: not a path such as `lines[].price`");
     }
 
     #[test]
     fn what_is_written_is_read_back_digit_for_digit() {
-        let value = json!({ "lines": [{ "price": "12.3400" }, { "price": "9007199254740993" }], "n": "0.001" });
+        let value =
+            json!({ "lines": [{ "price": "12.3400" }, { "price": "9007199254740993" }], "n": "0.001" });
         let body = write_json(&value, &["lines[].price", "n"]).unwrap();
         assert_eq!(read_json(&body).unwrap(), value);
     }

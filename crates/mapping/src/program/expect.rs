@@ -12,7 +12,17 @@ use crate::diagnostic::Diagnostic;
 
 /// Keys that a request, or what stands in its place, may have.
 const REQUEST_KEYS: &[&str] = &[
-    "method", "path", "query", "headers", "body", "form", "raw", "variables", "params", "missing_reference", "reject",
+    "method",
+    "path",
+    "query",
+    "headers",
+    "body",
+    "form",
+    "raw",
+    "variables",
+    "params",
+    "missing_reference",
+    "reject",
 ];
 
 /// Keys of which a request must have one.
@@ -41,7 +51,11 @@ impl Expect {
 }
 
 /// Checks the type of a program's result.
-pub(super) fn check_type(source: Source<'_>, program: &Program, expect: Expect) -> Result<(), Vec<Diagnostic>> {
+pub(super) fn check_type(
+    source: Source<'_>,
+    program: &Program,
+    expect: Expect,
+) -> Result<(), Vec<Diagnostic>> {
     let result = program.final_type_info().result;
     let kind = result.kind().union(result.returns().clone()).upgrade_undefined();
     let problem = |message: String| Diagnostic::new(source.file, message).expected(expect.words());
@@ -113,7 +127,10 @@ fn change(kind: &Kind, path: &str, problems: &mut Vec<(String, String)>) {
 fn keys(fields: &Collection<Field>, known: &[&str], path: &str, problems: &mut Vec<(String, String)>) {
     for (key, kind) in fields.known() {
         if !known.contains(&key.as_str()) && !kind.is_undefined() {
-            problems.push((path.to_owned(), format!("has an unknown key `{}`; there are: {}", key.as_str(), list(known))));
+            problems.push((
+                path.to_owned(),
+                format!("has an unknown key `{}`; there are: {}", key.as_str(), list(known)),
+            ));
         }
     }
 }
@@ -134,7 +151,7 @@ fn is_unknown(kind: &Kind) -> bool {
 }
 
 /// Checks a result; `Err` holds what is wrong and what to do.
-pub(super) fn check_value(value: &Value, expect: Expect) -> Result<(), (String, Option<String>)> {
+pub(super) fn check_value(value: &Value, expect: Expect) -> Result<(), (String, Option<&'static str>)> {
     let fits = match expect {
         Expect::Any => true,
         Expect::Bool => value.is_boolean(),
@@ -153,5 +170,5 @@ pub(super) fn check_value(value: &Value, expect: Expect) -> Result<(), (String, 
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Err((format!("the program gave {got}, expected {}", expect.words()), expect.help().map(str::to_owned)))
+    Err((format!("the program gave {got}, expected {}", expect.words()), expect.help()))
 }

@@ -13,7 +13,9 @@ use crate::functions::Failure;
 pub(super) fn compile_time(source: Source<'_>, problem: VrlDiagnostic) -> Diagnostic {
     let primary = problem.labels.iter().find(|label| label.primary).or_else(|| problem.labels.first());
     let mut message = problem.message.clone();
-    if let Some(label) = primary.filter(|label| !label.message.is_empty() && !message.contains(&label.message)) {
+    if let Some(label) =
+        primary.filter(|label| !label.message.is_empty() && !message.contains(&label.message))
+    {
         message = format!("{message}: {}", label.message);
     }
     let mut expected = None;
@@ -23,17 +25,22 @@ pub(super) fn compile_time(source: Source<'_>, problem: VrlDiagnostic) -> Diagno
         match text.split_once(": ") {
             Some(("received", what)) => message = format!("{message}, got {what}"),
             Some(("expected", what)) => expected = Some(what.to_owned()),
+            // After a syntax error the parser names every token there is; beyond a few that helps nobody.
+            _ if text.starts_with("expected one of") && text.matches(", ").count() > 6 => {}
             _ => help.push(text.to_owned()),
         }
     }
     help.extend(problem.notes.iter().filter_map(|note| match note {
-        Note::Hint(text) | Note::Basic(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned),
+        Note::Hint(text) | Note::Basic(text) => {
+            Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+        }
         Note::Example(text) => Some(format!("example: {text}")),
         _ => None,
     }));
-    let mut diagnostic = Diagnostic::new(source.file, one_line(&message)).expected(expected.unwrap_or_default());
+    let mut diagnostic =
+        Diagnostic::new(source.file, one_line(&message)).expected(expected.unwrap_or_default());
     if !help.is_empty() {
-        diagnostic = diagnostic.help(one_line(&help.join("; ")));
+        diagnostic = diagnostic.help(one_line(&help.join("; ")).replace(":;", ":"));
     }
     match primary {
         Some(label) => diagnostic.at(source.text, label.span.start()),
@@ -60,12 +67,15 @@ pub(super) fn run_time(program: &Program, input: &Value, error: ExpressionError)
     let span = labels.first().map(|label| label.span);
     let mut out = program.error(kind, "");
     if let Some(span) = span {
-        (out.line, out.column) = line_and_column(program.0.text.as_bytes(), span.start());
+        let (line, column) = line_and_column(program.0.text.as_bytes(), span.start());
+        // No program is longer than 256 KiB.
+        (out.line, out.column) = (line as u32, column as u32);
     }
-    let call = span.and_then(|span| program.0.calls.iter().find(|c| c.start == span.start() && c.end == span.end()));
+    let call =
+        span.and_then(|span| program.0.calls.iter().find(|c| c.start == span.start() && c.end == span.end()));
     match Failure::of(&notes) {
         Some(failure) => ours(&mut out, failure, call),
-        None if out.kind == RunErrorKind::Aborted => out.message = message,
+        None if out.kind == RunErrorKind::Aborted => out.message = message.into(),
         None => {
             let inner = labels.first().map_or(message.as_str(), |label| label.message.as_str());
             theirs(&mut out, inner, call, input);
@@ -76,35 +86,35 @@ pub(super) fn run_time(program: &Program, input: &Value, error: ExpressionError)
 
 /// A function of ours failed.
 fn ours(out: &mut RunError, failure: Failure, call: Option<&CallSite>) {
-    out.message = failure.message();
+    out.message = failure.message().into();
     match failure {
         Failure::Rejected { path, .. } => {
             out.kind = RunErrorKind::Rejected;
-            out.path = path;
+            out.path = path.map(Into::into);
         }
         Failure::Missing { map, code } => {
-            out.help = Some(format!("add `{code}` to the connection's map `{map}`"));
-            out.kind = RunErrorKind::MissingReference { map, code };
+            out.help = Some(format!("add `{code}` to the connection's map `{map}`").into());
+            out.kind = RunErrorKind::MissingReference { map: map.into(), code: code.into() };
         }
         Failure::Argument { name, index, .. } => {
             out.path = call.and_then(|call| argument(call, &name, index));
             if let Some(call) = call {
-                out.message = format!("{}: {}", call.name, out.message);
+                out.message = format!("{}: {}", call.name, out.message).into();
             }
         }
         Failure::Together { .. } => {
             if let Some(call) = call {
-                out.message = format!("{}: {}", call.name, out.message);
+                out.message = format!("{}: {}", call.name, out.message).into();
             }
         }
     }
 }
 
 /// The text of an argument, by keyword or position.
-fn argument(call: &CallSite, name: &str, index: usize) -> Option<String> {
+fn argument(call: &CallSite, name: &str, index: usize) -> Option<Box<str>> {
     let by_name = call.arguments.iter().find(|(keyword, _)| keyword.as_deref() == Some(name));
     let by_place = || call.arguments.get(index).filter(|(keyword, _)| keyword.is_none());
-    by_name.or_else(by_place)?.1.clone()
+    by_name.or_else(by_place)?.1.clone().map(Into::into)
 }
 
 /// Something of VRL's own failed; its message is repeated only when it speaks of types alone.
@@ -114,14 +124,16 @@ fn theirs(out: &mut RunError, message: &str, call: Option<&CallSite>, input: &Va
     out.message = match call {
         Some(call) if types_only => format!("{}: {message}", call.name),
         Some(call) => {
-            let got = first.as_deref().and_then(|path| type_at(input, path)).map(|got| format!(", got {got}"));
+            let got =
+                first.as_deref().and_then(|path| type_at(input, path)).map(|got| format!(", got {got}"));
             format!("`{}` cannot take what it was given{}", call.name, got.unwrap_or_default())
         }
         None if types_only => message.to_owned(),
         None => "an operator cannot take what it was given".to_owned(),
-    };
-    out.path = first;
-    out.help = Some("handle it with `??`, or check the datum first".to_owned());
+    }
+    .into();
+    out.path = first.map(Into::into);
+    out.help = Some("handle it with `??`, or check the datum first".into());
 }
 
 /// The type of what stands at a path of the input, such as `.customer.phone`; nothing for other expressions.
@@ -141,13 +153,60 @@ fn type_at(input: &Value, path: &str) -> Option<&'static str> {
 /// Whether a message of VRL's is made of words about types only, so that no value can be in it.
 fn speaks_of_types(message: &str) -> bool {
     const WORDS: &[&str] = &[
-        "a", "add", "an", "and", "any", "apply", "array", "boolean", "by", "calculate", "can't", "coerce", "compare",
-        "convert", "divide", "expected", "exact", "float", "from", "got", "integer", "into", "is", "merge", "multiply",
-        "must", "nan", "not", "null", "object", "of", "one", "operation", "or", "out", "produce", "range", "regex",
-        "remainder", "string", "subtract", "the", "timestamp", "to", "type", "types", "undefined", "would", "zero",
+        "a",
+        "add",
+        "an",
+        "and",
+        "any",
+        "apply",
+        "array",
+        "boolean",
+        "by",
+        "calculate",
+        "can't",
+        "coerce",
+        "compare",
+        "convert",
+        "divide",
+        "expected",
+        "exact",
+        "float",
+        "from",
+        "got",
+        "integer",
+        "into",
+        "is",
+        "merge",
+        "multiply",
+        "must",
+        "nan",
+        "not",
+        "null",
+        "object",
+        "of",
+        "one",
+        "operation",
+        "or",
+        "out",
+        "produce",
+        "range",
+        "regex",
+        "remainder",
+        "string",
+        "subtract",
+        "the",
+        "timestamp",
+        "to",
+        "type",
+        "types",
+        "undefined",
+        "would",
+        "zero",
     ];
-    let mut words = message.split(|c: char| !(c.is_alphabetic() || c == '\'')).filter(|word| !word.is_empty());
-    !message.contains(|c: char| c.is_numeric()) && words.all(|word| WORDS.contains(&word.to_lowercase().as_str()))
+    let mut words =
+        message.split(|c: char| !(c.is_alphabetic() || c == '\'')).filter(|word| !word.is_empty());
+    !message.contains(|c: char| c.is_numeric())
+        && words.all(|word| WORDS.contains(&word.to_lowercase().as_str()))
 }
 
 #[cfg(test)]

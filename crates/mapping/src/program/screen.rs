@@ -3,8 +3,8 @@
 //! Never: judges types; VRL's compiler does.
 
 use vrl::parser::ast::{
-    Assignment, AssignmentTarget, Block, Container, Expr, FunctionCall, IfStatement, Literal, Node, Predicate, Query,
-    QueryTarget, RootExpr, Unary,
+    Assignment, AssignmentTarget, Block, Container, Expr, FunctionCall, IfStatement, Literal, Node,
+    Predicate, Query, QueryTarget, RootExpr, Unary,
 };
 
 use super::Source;
@@ -70,7 +70,11 @@ pub(super) fn text(source: Source<'_>) -> Result<(), Vec<Diagnostic>> {
             }
             b'(' | b'[' | b'{' => {
                 if levels.len() > MAX_NESTING {
-                    return refuse(start, format!("nested deeper than {MAX_NESTING} levels"), "use variables");
+                    return refuse(
+                        start,
+                        format!("nested deeper than {MAX_NESTING} levels"),
+                        "use variables",
+                    );
                 }
                 levels.push(Level::default());
             }
@@ -84,8 +88,10 @@ pub(super) fn text(source: Source<'_>) -> Result<(), Vec<Diagnostic>> {
             }
             b',' | b';' => *level = Level::default(),
             b'\n' => {
-                let next = bytes[at..].iter().position(|b| !b.is_ascii_whitespace()).map_or(bytes.len(), |n| at + n);
-                let goes_on = bytes.get(next).is_some_and(|b| is_operator(*b)) || bytes[next..].starts_with(b"else");
+                let next =
+                    bytes[at..].iter().position(|b| !b.is_ascii_whitespace()).map_or(bytes.len(), |n| at + n);
+                let goes_on =
+                    bytes.get(next).is_some_and(|b| is_operator(*b)) || bytes[next..].starts_with(b"else");
                 if !level.open && !goes_on {
                     *level = Level::default();
                 }
@@ -96,7 +102,8 @@ pub(super) fn text(source: Source<'_>) -> Result<(), Vec<Diagnostic>> {
                 level.open = true;
             }
             byte if byte.is_ascii_alphabetic() => {
-                let word = bytes[start..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+                let word =
+                    bytes[start..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
                 level.operators += usize::from(&bytes[start..start + word] == b"else");
                 level.open = false;
                 at = start + word;
@@ -125,7 +132,10 @@ fn is_operator(byte: u8) -> bool {
 }
 
 /// Walks a parsed program: counts its cost, refuses functions, and notes its calls.
-pub(super) fn program(source: Source<'_>, ast: &vrl::parser::Program) -> Result<Vec<CallSite>, Vec<Diagnostic>> {
+pub(super) fn program(
+    source: Source<'_>,
+    ast: &vrl::parser::Program,
+) -> Result<Vec<CallSite>, Vec<Diagnostic>> {
     let mut walk = Walk { source, cost: 0, weight: 1, calls: Vec::new(), problems: Vec::new() };
     for root in ast.iter() {
         if let RootExpr::Expr(expr) = root.inner() {
@@ -133,7 +143,8 @@ pub(super) fn program(source: Source<'_>, ast: &vrl::parser::Program) -> Result<
         }
     }
     if walk.cost > MAX_COST {
-        let message = format!("the program's operation budget is exceeded: cost {}, at most {MAX_COST}", walk.cost);
+        let message =
+            format!("the program's operation budget is exceeded: cost {}, at most {MAX_COST}", walk.cost);
         let help = "take loops out of loops: build an object keyed by what the inner loop looks for";
         walk.problems.push(Diagnostic::new(source.file, message).help(help));
     }
@@ -203,7 +214,9 @@ impl Walk<'_> {
             Container::Group(group) => self.expr(&group.inner().0),
             Container::Block(block) => self.block(block.inner()),
             Container::Array(array) => array.inner().clone().into_iter().for_each(|node| self.expr(&node)),
-            Container::Object(object) => object.inner().clone().into_iter().for_each(|(_, node)| self.expr(&node)),
+            Container::Object(object) => {
+                object.inner().clone().into_iter().for_each(|(_, node)| self.expr(&node))
+            }
         }
     }
 
@@ -244,7 +257,8 @@ impl Walk<'_> {
             let plain = index < 2 && keyword.as_deref() != Some("code");
             if &**name == "reject" && plain && !is_plain_text(argument.expr.inner()) {
                 let message = "message and path of `reject` must be plain texts".to_owned();
-                let help = "name the code at fault with `code:`; anything else could carry a datum into a log";
+                let help =
+                    "name the code at fault with `code:`; anything else could carry a datum into a log";
                 self.problem(argument.expr.start(), message, help);
             }
             let path = match argument.expr.inner() {
@@ -254,7 +268,8 @@ impl Walk<'_> {
                 }
                 _ => false,
             };
-            let text = self.source.text.get(argument.expr.start()..argument.expr.end()).unwrap_or_default().trim();
+            let text =
+                self.source.text.get(argument.expr.start()..argument.expr.end()).unwrap_or_default().trim();
             arguments.push((keyword, (path && text.len() <= 120).then(|| text.to_owned())));
             self.expr(&argument.expr);
         }

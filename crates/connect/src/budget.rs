@@ -1,0 +1,162 @@
+//! What a connection may use: requests at a time, requests within windows, and what answers say is left.
+//!
+//! Never: lets polling take the share that is reserved for deliveries.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::classify::read;
+use crate::driver::Answer;
+use crate::manifest::Limits;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A delivery or a read-back for one.
+    Delivery,
+    /// Polling, watching, reconciling.
+    Polling,
+}
+
+/// One connection's budget.
+pub struct Budget {
+    at_a_time: Arc<Semaphore>,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sent: VecDeque<Instant>,
+    /// Left, of how many, until when, as an answer said.
+    told: Option<(f64, f64, Instant)>,
+}
+
+/// What answers have said of the budget, for the status page.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Left.
+    pub remaining: f64,
+    /// Of how many.
+    pub limit: f64,
+}
+
+impl Budget {
+    /// A full budget.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            at_a_time: Arc::new(Semaphore::new(limits.concurrency.max(1))),
+            limits: limits.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Waits until a request may be sent, and counts it. The permit is kept until the answer is there.
+    pub async fn take(&self, purpose: Purpose) -> Option<OwnedSemaphorePermit> {
+        let permit = self.at_a_time.clone().acquire_owned().await.ok();
+        loop {
+            let wait = {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                match self.wait(&mut state, purpose, now) {
+                    None => {
+                        state.sent.push_back(now);
+                        return permit;
+                    }
+                    Some(wait) => wait,
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn wait(&self, state: &mut State, purpose: Purpose, now: Instant) -> Option<Duration> {
+        let share = match purpose {
+            Purpose::Delivery => 1.0,
+            Purpose::Polling => 1.0 - self.limits.reserve.clamp(0.0, 0.9),
+        };
+        let longest = self.limits.rates.iter().map(|r| r.per_s).max().unwrap_or(0);
+        let horizon = Duration::from_secs(longest.into());
+        while state.sent.front().is_some_and(|at| now.duration_since(*at) > horizon) {
+            state.sent.pop_front();
+        }
+        let mut wait: Option<Duration> = None;
+        for rate in &self.limits.rates {
+            let window = Duration::from_secs(rate.per_s.into());
+            // Whole requests; a share never rounds down to nothing.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let allowed = ((f64::from(rate.requests) * share).floor() as usize).max(1);
+            let inside: Vec<&Instant> =
+                state.sent.iter().filter(|at| now.duration_since(**at) < window).collect();
+            if inside.len() >= allowed {
+                let oldest = inside[inside.len() - allowed];
+                let left = window.saturating_sub(now.duration_since(*oldest));
+                wait = Some(wait.map_or(left, |w| w.max(left)).max(Duration::from_millis(5)));
+            }
+        }
+        if let Some((remaining, limit, until)) = state.told {
+            let reserved = if purpose == Purpose::Polling { limit * self.limits.reserve } else { 0.0 };
+            if until > now && remaining <= reserved {
+                let left = until.duration_since(now);
+                wait = Some(wait.map_or(left, |w| w.max(left)));
+            }
+        }
+        wait
+    }
+
+    /// Takes note of what an answer says.
+    pub fn learn(&self, answer: &Answer) {
+        let places = &self.limits.read;
+        let number = |place: &Option<crate::manifest::Location>| {
+            place.as_ref().and_then(|p| read(p, answer)).and_then(|t| t.trim().parse::<f64>().ok())
+        };
+        if let (Some(remaining), Some(limit)) = (number(&places.remaining), number(&places.limit)) {
+            let reset = number(&places.reset_s).unwrap_or(1.0).clamp(0.0, 86_400.0);
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.told = Some((remaining, limit, Instant::now() + Duration::from_secs_f64(reset)));
+        }
+    }
+
+    /// What answers have said last.
+    pub fn reading(&self) -> Option<Reading> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.told.map(|(remaining, limit, _)| Reading { remaining, limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Rate;
+
+    #[test]
+    fn polling_leaves_a_share_to_deliveries() {
+        let limits =
+            Limits { rates: vec![Rate { requests: 10, per_s: 1 }], reserve: 0.2, ..Limits::default() };
+        let budget = Budget::new(&limits);
+        let mut state = State::default();
+        let now = Instant::now();
+        for _ in 0..8 {
+            assert!(budget.wait(&mut state, Purpose::Polling, now).is_none());
+            state.sent.push_back(now);
+        }
+        assert!(budget.wait(&mut state, Purpose::Polling, now).is_some(), "8 of 10 is all that polling gets");
+        assert!(budget.wait(&mut state, Purpose::Delivery, now).is_none());
+        let later = now + Duration::from_millis(1001);
+        assert!(budget.wait(&mut state, Purpose::Polling, later).is_none());
+    }
+
+    #[test]
+    fn what_an_answer_says_counts() {
+        let budget = Budget::new(&Limits::default());
+        let now = Instant::now();
+        let mut state = State { told: Some((10.0, 100.0, now + Duration::from_secs(5))), ..State::default() };
+        assert_eq!(budget.wait(&mut state, Purpose::Polling, now), Some(Duration::from_secs(5)));
+        assert_eq!(budget.wait(&mut state, Purpose::Delivery, now), None);
+        assert_eq!(budget.wait(&mut state, Purpose::Polling, now + Duration::from_secs(6)), None);
+    }
+}

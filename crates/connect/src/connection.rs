@@ -394,7 +394,7 @@ impl Inner {
         let head = &manifest.connector;
         let wrong =
             |message: String, class| (Fault { class, message, field: None, retry_after: None }, None, false);
-        let mut plain = driver::request(head.driver, &self.endpoint, &self.connector.files, request)
+        let mut plain = driver::request(head.driver, &self.endpoint, &head.jsonrpc, &self.connector.files, request)
             .map_err(|message| wrong(message, ErrorClass::Rejected))?;
         for (name, value) in &head.headers {
             plain.headers.push((name.clone(), template::fill(value, &self.settings)));

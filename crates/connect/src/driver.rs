@@ -42,6 +42,7 @@ impl Answer {
 pub fn request(
     driver: Driver,
     endpoint: &str,
+    jsonrpc: &str,
     files: &BTreeMap<String, String>,
     request: &Value,
 ) -> Result<Plain, String> {
@@ -53,7 +54,13 @@ pub fn request(
         Driver::Graphql => graphql(fields, files)?,
         _ => {
             let method = fields.get("method").and_then(Value::as_str).ok_or("a request needs `method`")?;
-            json!({ "id": 1, "jsonrpc": "2.0", "method": method, "params": fields.get("params").cloned().unwrap_or_else(|| json!([])) })
+            let params = fields.get("params").cloned().unwrap_or_else(|| json!([]));
+            let mut body = json!({ "id": 1, "method": method, "params": params });
+            // Some servers of version 1.0 answer in another shape when a member is there that they do not know.
+            if !jsonrpc.is_empty() {
+                body["jsonrpc"] = json!(jsonrpc);
+            }
+            body
         }
     };
     let mut plain = Plain { method: "POST".into(), path: endpoint.to_owned(), ..Plain::default() };
@@ -166,23 +173,26 @@ mod tests {
     fn each_driver_builds_its_request() {
         let body = |p: &Plain| serde_json::from_slice::<Value>(p.body.as_ref().unwrap()).unwrap();
         let gql =
-            request(Driver::Graphql, "/api", &files(), &json!({"query": "q.graphql", "variables": {"x": 1}}))
+            request(Driver::Graphql, "/api", "2.0", &files(), &json!({"query": "q.graphql", "variables": {"x": 1}}))
                 .unwrap();
         assert_eq!((gql.method.as_str(), gql.path.as_str()), ("POST", "/api"));
         assert_eq!(body(&gql), json!({"query": "query { a }", "variables": {"x": 1}}));
 
         let rpc =
-            request(Driver::JsonRpc, "/rpc", &files(), &json!({"method": "a.b", "params": [1]})).unwrap();
+            request(Driver::JsonRpc, "/rpc", "2.0", &files(), &json!({"method": "a.b", "params": [1]})).unwrap();
         assert_eq!(body(&rpc)["method"], "a.b");
-        assert_eq!(body(&rpc)["params"], json!([1]));
+        assert_eq!(body(&rpc), json!({"id": 1, "jsonrpc": "2.0", "method": "a.b", "params": [1]}));
+        let old = request(Driver::JsonRpc, "/rpc", "", &files(), &json!({"method": "a.b"})).unwrap();
+        assert_eq!(body(&old), json!({"id": 1, "method": "a.b", "params": []}));
 
         let get = json!({"path": "/x", "query": {"a": [1, "2"], "b": null}});
-        let rest = request(Driver::Rest, "", &files(), &get).unwrap();
+        let rest = request(Driver::Rest, "", "2.0", &files(), &get).unwrap();
         assert_eq!(rest.method, "GET");
         assert_eq!(rest.query, [("a".into(), "1".into()), ("a".into(), "2".to_owned())]);
         let form = request(
             Driver::Rest,
             "",
+            "2.0",
             &files(),
             &json!({"method": "post", "path": "/x", "form": {"a": "b c"}}),
         )
@@ -190,7 +200,7 @@ mod tests {
         assert_eq!(form.body.unwrap(), b"a=b+c");
         // A plain request works with every driver.
         assert_eq!(
-            request(Driver::Graphql, "/api", &files(), &json!({"path": "/health"})).unwrap().path,
+            request(Driver::Graphql, "/api", "2.0", &files(), &json!({"path": "/health"})).unwrap().path,
             "/health"
         );
     }
@@ -205,7 +215,7 @@ mod tests {
             (Driver::Rest, json!({"path": "/", "query": [1]}), "`query` must be an object"),
             (Driver::Rest, json!([]), "no object"),
         ] {
-            let error = request(driver, "", &files(), &bad).unwrap_err();
+            let error = request(driver, "", "2.0", &files(), &bad).unwrap_err();
             assert!(error.contains(expect), "{error}");
         }
     }

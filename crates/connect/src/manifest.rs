@@ -72,6 +72,9 @@ pub struct Head {
     /// Path that every GraphQL or JSON-RPC request goes to; `{setting}` stands for a setting's value.
     #[serde(default)]
     pub endpoint: Option<String>,
+    /// The `jsonrpc` member of JSON-RPC requests; empty leaves it out, as version 1.0 wants.
+    #[serde(default = "two")]
+    pub jsonrpc: String,
     /// What such a system usually is.
     #[serde(default)]
     pub roles: Vec<String>,
@@ -95,6 +98,10 @@ pub struct Head {
     /// Headers of every request; `{setting}` as in `endpoint`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+}
+
+fn two() -> String {
+    "2.0".into()
 }
 
 fn one() -> String {

@@ -303,11 +303,35 @@ pub fn confirm(
     new: Confirmed,
     now: Timestamp,
 ) -> Vec<Effect> {
+    conclude(delivery, record, payload, old, new, found_older(delivery, record), now)
+}
+
+/// As [`confirm`], when every writing step found its work done: nothing was written in this run.
+pub fn confirm_found(
+    delivery: &Delivery,
+    record: &Record,
+    payload: &Value,
+    old: Option<&Counterpart>,
+    new: Confirmed,
+    now: Timestamp,
+) -> Vec<Effect> {
+    let older = record.kind == Kind::Order && record.version != delivery.spec.version;
+    conclude(delivery, record, payload, old, new, older, now)
+}
+
+fn conclude(
+    delivery: &Delivery,
+    record: &Record,
+    payload: &Value,
+    old: Option<&Counterpart>,
+    new: Confirmed,
+    older: bool,
+    now: Timestamp,
+) -> Vec<Effect> {
     let old = old.filter(|c| c.external == new.external);
     let mut links = old.map_or_else(|| json!({}), |c| c.links.clone());
     deep_overlay(&mut links, &new.links);
     let spec = &delivery.spec;
-    let older = found_older(delivery, record);
     let (observed, written, written_version) = if spec.action == Action::Refuse {
         // A word to the source about what it asked for: the thing there is as it was.
         let old = old.cloned();

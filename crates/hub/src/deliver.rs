@@ -299,13 +299,11 @@ async fn conclude(
     let mut effects = counterpart_effects;
     let mut released = Vec::new();
     if record.kind == Kind::Order && job.active.rules.stock_owner.as_ref() == Some(&job.link.name) {
-        let mut rows = job.shared.store.reservations_of(record.id).await?;
-        if rows.iter().any(|row| row.confirmed_at.is_none()) {
-            rows.iter_mut()
-                .filter(|row| row.confirmed_at.is_none())
-                .for_each(|row| row.confirmed_at = Some(now));
-            released = rows.clone();
-            effects.push(Effect::PutReservations { order: record.id, rows });
+        let rows = job.shared.store.reservations_of(record.id).await?;
+        let confirmed = counterpart_engine::stock::confirmed(&rows, &payload, now);
+        if confirmed != rows {
+            released = confirmed.clone();
+            effects.push(Effect::PutReservations { order: record.id, rows: confirmed });
         }
     }
     crate::crash::point("before-confirmation");

@@ -14,7 +14,7 @@ use counterpart_model::change::{Channel, InboxEntry};
 use counterpart_model::delivery::{FailureClass, NewReview, ReviewReason, ReviewSubject};
 use counterpart_model::effect::Effect;
 use counterpart_model::ids::{ConnectionName, RowId};
-use counterpart_store::{Polled, PolledItem, StoreError};
+use counterpart_store::{Conflict, Polled, PolledItem, StoreError};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -179,7 +179,6 @@ async fn unreadable(shared: &Shared, entry: &InboxEntry, error: &ReadError) -> R
 async fn follow_hints(shared: &Shared, link: &Link, entries: Vec<InboxEntry>) -> Result<(), StoreError> {
     let mut wanted: BTreeMap<String, BTreeMap<String, Vec<RowId>>> = BTreeMap::new();
     let mut forced: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut ended = Vec::new();
     for entry in entries {
         let arrival = &entry.arrival;
         let hints = if arrival.topic == READ_NOW {
@@ -211,11 +210,8 @@ async fn follow_hints(shared: &Shared, link: &Link, entries: Vec<InboxEntry>) ->
         }
         if !fetches {
             let rule = if rules.is_empty() { "the hint names nothing".into() } else { rules.join(", ") };
-            ended.push(Effect::EndInbox { inbox: entry.id, outcome: format!("filtered: {rule}") });
+            end(shared, entry.id, format!("filtered: {rule}")).await?;
         }
-    }
-    if !ended.is_empty() {
-        shared.store.commit(ended).await?;
     }
     let mut failed: BTreeMap<RowId, (SignedDuration, String)> = BTreeMap::new();
     let mut served: BTreeSet<RowId> = BTreeSet::new();
@@ -232,16 +228,25 @@ async fn follow_hints(shared: &Shared, link: &Link, entries: Vec<InboxEntry>) ->
             }
         }
     }
-    let done = served.into_iter().filter(|row| !failed.contains_key(row));
-    shared
-        .store
-        .commit(done.map(|inbox| Effect::EndInbox { inbox, outcome: "done".into() }).collect())
-        .await?;
+    for row in served.into_iter().filter(|row| !failed.contains_key(row)) {
+        end(shared, row, "done".into()).await?;
+    }
     for (row, (wait, message)) in failed {
         // A hint is never given up: polling would find the change too, but later.
-        shared.store.inbox_defer(row, shared.now() + wait, &message).await?;
+        match shared.store.inbox_defer(row, shared.now() + wait, &message).await {
+            Ok(()) | Err(StoreError::Conflict { what: Conflict::InboxEnded { .. } }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Ends a hint. Another round may have ended it already: it was on the list twice.
+async fn end(shared: &Shared, inbox: RowId, outcome: String) -> Result<(), StoreError> {
+    match shared.store.commit(vec![Effect::EndInbox { inbox, outcome }]).await {
+        Ok(_) | Err(StoreError::Conflict { what: Conflict::InboxEnded { .. } }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn read_now(body: &[u8]) -> Vec<Hint> {

@@ -211,10 +211,46 @@ async fn a_body_has_a_limit() {
     world.refuses(post_json("/api/v1/replay"), big, 413, "too-large").await;
 }
 
+/// A sender must not be told that a webhook is lost when nothing runs yet.
 #[tokio::test]
-async fn a_webhook_of_nobody_is_not_taken() {
+async fn before_anything_is_applied_a_webhook_is_to_be_sent_again() {
     let world = world().await;
+    let (status, headers, body) = world.send(Request::post("/webhooks/shop"), "{}").await;
+    check_problem(status, &headers, &body, 503, "unavailable");
+    assert_eq!(headers["retry-after"], "5");
+}
+
+#[tokio::test]
+async fn an_applied_hub_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let revision = hub(folder.path()).await.apply(None, "first").await.unwrap();
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let web = Web { tokens: vec![Redacted::new(TOKEN.to_owned())], metrics, started: Fixed.now() };
+    // Opened again, it loads what is applied.
+    let world = World { router: router(hub(folder.path()).await, web), _folder: folder };
     world.refuses(Request::post("/webhooks/nobody"), "{}", 404, "not-found").await;
+    let (status, _, body) = world.send(get("/readyz"), Body::empty()).await;
+    assert_eq!((status.as_u16(), body), (200, json!({"status": "ok"})));
+    for (path, expect) in [
+        ("/api/v1/reviews", json!([])),
+        ("/api/v1/reviews?all=true&limit=5", json!([])),
+        ("/api/v1/deliveries?state=in_review", json!([])),
+        ("/api/v1/records/order?label=1001", json!([])),
+        ("/api/v1/config", json!({"config": "[hub]\n", "files": {}})),
+        ("/api/v1/config/plan", json!({"base": revision, "items": [], "problems": []})),
+    ] {
+        let request = get(path).header("Authorization", format!("Bearer {TOKEN}"));
+        let (status, _, body) = world.send(request, Body::empty()).await;
+        assert_eq!((status.as_u16(), body), (200, expect), "{path}");
+    }
+    let request = get("/api/v1/status").header("Authorization", format!("Bearer {TOKEN}"));
+    let (_, _, body) = world.send(request, Body::empty()).await;
+    assert_eq!((&body["revision"], &body["unaccounted"]), (&json!(revision), &json!(0)));
+    world.refuses(get("/api/v1/deliveries?state=lost"), Body::empty(), 400, "bad-request").await;
+    world.refuses(get("/api/v1/explain/order/1001"), Body::empty(), 404, "not-found").await;
+    world.refuses(get("/api/v1/reviews/7"), Body::empty(), 404, "not-found").await;
+    world.refuses(Request::post("/api/v1/reviews/7/retry"), Body::empty(), 404, "not-found").await;
+    world.refuses(post_json("/api/v1/config/apply"), "{\"base\":null}", 409, "conflict").await;
 }
 
 #[tokio::test]

@@ -30,16 +30,14 @@ pub fn check(lines: &[CheckView], page: &Page) -> String {
 /// What the file would change.
 pub fn plan(p: &PlanView, page: &Page) -> String {
     let mut out = String::new();
-    let base =
-        p.base.map_or_else(|| "nothing (this is the first)".to_owned(), |base| format!("revision {base}"));
-    if p.items.is_empty() {
-        out.push_str(&page.text("", &format!("Nothing to change: the file says what {base} says.")));
-    } else {
-        out.push_str(&page.text(
-            "",
-            &format!("{}, starting from {base}:", plural(p.items.len() as u64, "change", "changes")),
-        ));
-    }
+    let count = plural(p.items.len() as u64, "change", "changes");
+    let text = match (p.items.is_empty(), p.base) {
+        (true, None) => "Nothing is declared yet, and no revision is active.".to_owned(),
+        (true, Some(base)) => format!("Nothing to change: the file says what revision {base} says."),
+        (false, None) => format!("{count}; this is the first revision:"),
+        (false, Some(base)) => format!("{count}, starting from revision {base}:"),
+    };
+    out.push_str(&page.text("", &text));
     for item in &p.items {
         let mark = match item.change.as_str() {
             "add" => "+",

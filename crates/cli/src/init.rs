@@ -28,7 +28,7 @@ pub struct Made {
 /// # Errors
 /// When a file is there and `force` is not given, or cannot be written. Nothing is half written.
 pub fn init(config: &Path, force: bool) -> Result<Made, Failure> {
-    let folder = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = config.parent().unwrap_or(Path::new(""));
     let key = folder.join("counterpart.key");
     let there: Vec<_> = [config, &key].into_iter().filter(|p| p.exists()).collect();
     if !there.is_empty() && !force {
@@ -39,7 +39,9 @@ pub fn init(config: &Path, force: bool) -> Result<Made, Failure> {
         ))
         .hint("`--force` writes only what is missing; it overwrites nothing either"));
     }
-    fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
+    if !folder.as_os_str().is_empty() {
+        fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
+    }
     let mut made = Made { written: Vec::new(), kept: Vec::new() };
     let random: [u8; 32] = rand::random();
     for (path, content, mode) in

@@ -23,6 +23,8 @@ pub async fn serve(config: &Path, clock: Arc<dyn Clock>) -> Result<Exit, Failure
     let metrics = install_metrics()?;
     let started = clock.now();
     let hub = Hub::open(config, clock).await?;
+    // Told before anyone is told that it listens.
+    hub.export().await?;
     let settings = &hub.config().hub;
     let grace = Duration::from_secs(settings.shutdown_grace_s);
     let tokens = hub.api_tokens().await?;

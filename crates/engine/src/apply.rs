@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::merge::{Merge, Merged, merge, same};
-use crate::orders::{OrderDecision, order_action};
+use crate::orders::{OrderDecision, asks_for_more, order_action};
 use crate::rules::{Flow, FlowState, Rules};
 use crate::stock;
 
@@ -358,6 +358,10 @@ fn observed(input: &ApplyInput<'_>, record: RecordId, there: Option<&Counterpart
     overlay(&mut seen, &change.payload);
     let mut links = there.map_or_else(|| json!({}), |c| c.links.clone());
     deep_overlay(&mut links, &change.links);
+    let mut version = change.version.clone();
+    // The time of reading never goes back: so a store can tell that two writers met.
+    let before = there.and_then(|c| c.observed_version.as_ref()).map(|v| v.read_began);
+    version.read_began = before.map_or(version.read_began, |before| before.max(version.read_began));
     Counterpart {
         record,
         kind: change.kind,
@@ -367,7 +371,7 @@ fn observed(input: &ApplyInput<'_>, record: RecordId, there: Option<&Counterpart
         number: there.and_then(|c| c.number.clone()).or_else(|| change.label.clone()),
         links,
         observed: Some(seen),
-        observed_version: Some(change.version.clone()),
+        observed_version: Some(version),
         written: there.and_then(|c| c.written.clone()),
         written_version: there.and_then(|c| c.written_version),
         settled: change.settled,
@@ -423,7 +427,16 @@ fn route(input: &ApplyInput<'_>, record: &Record, flow: &Flow) -> Route {
     }
     let there = input.known.counterparts.iter().find(|c| c.connection == flow.to && c.role == Role::Primary);
     let open: Vec<&Delivery> = input.known.open.iter().filter(|d| d.spec.flow == flow.name).collect();
-    match order_action(record, there, &open, flow) {
+    let decision = order_action(record, there, &open, flow);
+    // One that is at work may have been rendered from the order as it was; whatever stands there when it is done, what
+    // the order has become must be looked at once more.
+    let at_work = open.iter().any(|d| d.state != DeliveryState::InReview || d.intent.is_some());
+    let before = input.known.record.as_ref().map(|r| &r.payload);
+    let moved = before.is_some_and(|before| asks_for_more(before, &record.payload));
+    match decision {
+        OrderDecision::Over(_) | OrderDecision::Nothing(_) if at_work && moved => {
+            Route::Deliver(Action::Amend, Some("it changed while it was being delivered".into()))
+        }
         OrderDecision::Deliver(action) => Route::Deliver(action, None),
         OrderDecision::Over(why) => Route::Over(why),
         OrderDecision::Nothing(why) => Route::Held(format!("flow {}: {why}", flow.name)),

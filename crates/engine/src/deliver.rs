@@ -294,7 +294,7 @@ pub struct Confirmed {
 /// The delivery is confirmed: counterpart and state in one transaction. `payload` is what was written.
 ///
 /// Where an earlier try was found to have done it and the order has changed since, what stands there is the order as it
-/// was: nothing is claimed to be written then, so that the next delivery amends or cancels it.
+/// was: nothing is claimed to be written then, and another delivery amends or cancels it.
 pub fn confirm(
     delivery: &Delivery,
     record: &Record,
@@ -332,6 +332,7 @@ fn conclude(
     let mut links = old.map_or_else(|| json!({}), |c| c.links.clone());
     deep_overlay(&mut links, &new.links);
     let spec = &delivery.spec;
+    let older = older && spec.action != Action::Refuse;
     let (observed, written, written_version) = if spec.action == Action::Refuse {
         // A word to the source about what it asked for: the thing there is as it was.
         let old = old.cloned();
@@ -349,6 +350,10 @@ fn conclude(
         read_began: now,
         fingerprint: String::new(),
     };
+    // Neither goes back, so that a store can tell that two writers met.
+    let written_version = written_version.max(old.and_then(|c| c.written_version));
+    let read_began = known.map_or(now, |v| v.read_began.max(now));
+    let seen = SourceVersion { read_began, ..seen };
     let counterpart = Counterpart {
         record: record.id,
         kind: record.kind,
@@ -364,7 +369,7 @@ fn conclude(
         settled: new.settled,
         updated_at: now,
     };
-    vec![
+    let mut effects = vec![
         Effect::PutCounterpart(Box::new(counterpart)),
         Effect::SetDelivery {
             delivery: delivery.id,
@@ -375,7 +380,19 @@ fn conclude(
             message: None,
             waits_for: Vec::new(),
         },
-    ]
+    ];
+    if older {
+        // What changed meanwhile need not have asked for a delivery of its own; one too many finds nothing to do.
+        let again = NewDelivery {
+            version: record.version,
+            action: Action::Amend,
+            next_at: now,
+            reason: Some("an earlier try had made it; now it is brought up to date".into()),
+            ..spec.clone()
+        };
+        effects.push(Effect::AddDelivery { delivery: Box::new(again), supersedes: Vec::new() });
+    }
+    effects
 }
 
 /// Whether what stands in the target may be the order as it was before: made by an earlier try whose outcome was not

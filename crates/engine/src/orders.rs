@@ -69,6 +69,11 @@ pub fn order_action(
     }
 }
 
+/// Whether two states of an order ask different things of a system.
+pub fn asks_for_more(before: &Value, now: &Value) -> bool {
+    before["lifecycle"]["commercial"] != now["lifecycle"]["commercial"] || amends(before, now)
+}
+
 /// Whether the difference between what was written and what is asks for an amendment.
 fn amends(written: &Value, now: &Value) -> bool {
     AMENDABLE.iter().any(|field| !same(&essence(field, &written[field]), &essence(field, &now[field])))

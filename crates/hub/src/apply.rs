@@ -195,7 +195,10 @@ async fn once(
             stock::republish(shared, active, &items, Some(&change.connection), source.arrived_at).await?,
         );
     }
-    effects.extend(closes_missing(&known, &change, id));
+    let first = known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);
+    if first {
+        effects.extend(closes_missing(shared, id).await?);
+    }
     let reads_back = applied.read_back.then(|| change.external.clone());
     metrics::counter!("counterpart_changes_total", "connection" => change.connection.to_string(), "kind" => change.kind.as_str(), "outcome" => applied.outcome.name())
         .increment(1);
@@ -264,13 +267,14 @@ fn doubt(change: &Change, record: RecordId, candidates: &[RecordId]) -> NewRevie
     }
 }
 
-/// A first counterpart in a connection ends the review item that said there was none.
-fn closes_missing(known: &Known, change: &Change, id: RecordId) -> Option<Effect> {
-    let first =
-        known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);
-    first.then(|| Effect::CloseReviews {
-        subject: ReviewSubject::Record(id),
-        how: "resolved".into(),
-        by: "hub".into(),
-    })
+/// A counterpart ends the review items that said there was none; others about the record stay.
+///
+/// # Errors
+/// When the database is away.
+pub async fn closes_missing(shared: &Shared, record: RecordId) -> Result<Option<Effect>, StoreError> {
+    let subject = ReviewSubject::Record(record);
+    let about = shared.store.reviews_about(subject).await?;
+    let mut open = about.iter().filter(|r| r.closed_at.is_none()).peekable();
+    let only_missing = open.peek().is_some() && open.all(|r| r.item.reason == ReviewReason::MissingCounterpart);
+    Ok(only_missing.then(|| Effect::CloseReviews { subject, how: "resolved".into(), by: "counterpart".into() }))
 }

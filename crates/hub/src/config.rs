@@ -11,11 +11,12 @@ use counterpart_model::ids::{ConnectionName, ExternalId, FlowName};
 use counterpart_model::kind::Kind;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The whole file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// This process: database, address, key. Read from the file at every start, not from a revision.
@@ -39,7 +40,7 @@ pub struct Config {
 }
 
 /// Settings of the process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HubConfig {
     /// SQLite file, relative to the configuration file.
@@ -73,7 +74,8 @@ impl Default for HubConfig {
 }
 
 /// Where a secret is kept; never the secret itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Secret")]
 #[serde(untagged, deny_unknown_fields)]
 pub enum SecretRef {
     /// An environment variable.
@@ -94,7 +96,7 @@ pub enum SecretRef {
 }
 
 /// A mail server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SmtpConfig {
     /// Host name.
@@ -119,12 +121,13 @@ fn starttls() -> String {
 }
 
 /// One system.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionConfig {
     /// Name of the connector.
     pub connector: String,
     /// Base address of the system.
+    #[schemars(with = "String", extend("x-type" = "address"))]
     pub url: url::Url,
     /// Permits loopback and private addresses, and plain HTTP.
     #[serde(default)]
@@ -149,6 +152,7 @@ pub struct ConnectionConfig {
     pub guests_share: Option<ExternalId>,
     /// For a store: held back from what it is shown, in stock units.
     #[serde(default)]
+    #[schemars(with = "String", extend("x-type" = "decimal text"))]
     pub stock_buffer: Decimal,
     /// Canonical location that the store's orders are taken from and its stock is published for.
     #[serde(default)]
@@ -159,7 +163,7 @@ pub struct ConnectionConfig {
 }
 
 /// A rule that carries changes of one kind to one connection.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlowConfig {
     /// Kind of record.
@@ -172,6 +176,7 @@ pub struct FlowConfig {
     pub state: FlowState,
     /// Records that began before this moment are not delivered.
     #[serde(default)]
+    #[schemars(with = "Option<String>", extend("x-type" = "instant (RFC 3339)"))]
     pub cut_over: Option<Timestamp>,
     /// When not empty, only records with one of these labels are delivered.
     #[serde(default)]
@@ -190,6 +195,7 @@ pub struct FlowConfig {
     pub include_unconfirmed: bool,
     /// Difference of totals that is put down to rounding, in the currency's major unit.
     #[serde(default)]
+    #[schemars(with = "String", extend("x-type" = "decimal text"))]
     pub tolerance: Decimal,
 }
 
@@ -198,7 +204,8 @@ fn transactional() -> Freshness {
 }
 
 /// Whether a flow acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "State")]
 #[serde(rename_all = "snake_case")]
 pub enum FlowState {
     /// Does nothing.
@@ -221,7 +228,8 @@ impl FlowState {
 }
 
 /// Who owns a field, and what happens to the edit of one who does not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Owner")]
 #[serde(untagged)]
 pub enum OwnerConfig {
     /// The owning connection; another's edit is reverted.
@@ -236,7 +244,8 @@ pub enum OwnerConfig {
 }
 
 /// What happens to an edit by a connection that does not own the field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Others")]
 #[serde(rename_all = "snake_case")]
 pub enum OthersPolicy {
     /// Overwritten with the owner's value.
@@ -248,18 +257,19 @@ pub enum OthersPolicy {
 }
 
 /// How what can be sold is reckoned.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StockConfig {
     /// The connection whose figures count.
     pub owner: ConnectionName,
     /// Held back everywhere, in stock units.
     #[serde(default)]
+    #[schemars(with = "String", extend("x-type" = "decimal text"))]
     pub safety: Decimal,
 }
 
 /// An e-mail notice.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoticeConfig {
     /// The flow whose deliveries are told of.
@@ -310,6 +320,11 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// JSON Schema of the file, with the docs above as descriptions: the configuration reference is made from it.
+    pub fn schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Reads and checks a file.
     ///
     /// # Errors

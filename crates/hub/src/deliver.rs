@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::active::{Active, Link};
+use crate::apply;
 use crate::process::note_failure;
 use crate::render::{self, Rendered, Unrenderable};
 use crate::shared::Shared;
@@ -306,6 +307,9 @@ async fn conclude(
             effects.push(Effect::PutReservations { order: record.id, rows: confirmed });
         }
     }
+    if mine.is_none() {
+        effects.extend(apply::closes_missing(job.shared, record.id).await?);
+    }
     crate::crash::point("before-confirmation");
     match commit(job, effects).await {
         Err(StoreError::Conflict {
@@ -446,6 +450,9 @@ async fn block(job: &Job<'_>, record: &Record, rendered: Rendered) -> Result<Nex
     for blocker in job.shared.store.records(waits.clone()).await? {
         let name = blocker.label.clone().unwrap_or_else(|| blocker.id.to_string());
         names.push(format!("{} {name}", blocker.kind));
+        if on_its_way(job, blocker.id).await? {
+            continue;
+        }
         effects.push(Effect::OpenReview(Box::new(NewReview {
             subject: ReviewSubject::Record(blocker.id),
             reason: ReviewReason::MissingCounterpart,
@@ -470,6 +477,12 @@ async fn block(job: &Job<'_>, record: &Record, rendered: Rendered) -> Result<Nex
     });
     commit(job, effects).await?;
     Ok(Next::GoOn)
+}
+
+/// A delivery of its own will make it there: nobody needs to be told.
+async fn on_its_way(job: &Job<'_>, blocker: RecordId) -> Result<bool, StoreError> {
+    let open = job.shared.store.open_deliveries(blocker).await?;
+    Ok(open.iter().any(|d| d.spec.lane.connection == job.link.name && d.state != DeliveryState::InReview))
 }
 
 async fn shadowed(

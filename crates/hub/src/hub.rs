@@ -81,7 +81,10 @@ impl Hub {
     /// # Errors
     /// When nothing is applied or the revision cannot run.
     pub async fn run(&self, stop: watch::Receiver<bool>) -> Result<(), HubError> {
-        let mut active = self.load().await?;
+        let mut active = match self.shared.active() {
+            Ok(active) if active.revision == self.shared.store.active_revision_id().await? => active,
+            _ => self.load().await?,
+        };
         stock::refresh_all(&self.shared, &active).await?;
         let mut core = JoinSet::new();
         core.spawn(process::run(self.shared.clone(), stop.clone()));

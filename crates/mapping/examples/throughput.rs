@@ -39,6 +39,13 @@ fn main() {
     let input = read_json(SAMPLE.as_bytes()).unwrap();
     let output = program.run(&input, &metadata).unwrap();
     println!("order of {} bytes to {} bytes", SAMPLE.len(), output.to_string().len());
+    for (what, text) in [
+        ("an empty program on it", "."),
+        ("telephone numbers", "phone_e164!(.billingAddress.phone, .billingAddress.country)"),
+    ] {
+        let program = compile(Source { file: what, text: &format!("_x = {text}\n.id") }, Expect::Any).unwrap();
+        measure(what, || drop(program.run(&input, &metadata).unwrap()));
+    }
     measure("run", || drop(program.run(&input, &metadata).unwrap()));
     measure("read, run, write", || {
         let input = read_json(SAMPLE.as_bytes()).unwrap();

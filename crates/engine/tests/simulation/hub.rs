@@ -49,7 +49,7 @@ impl World {
             let entry = self.store.inbox[&id].arrival.clone();
             if entry.body.is_null() {
                 let wait = self.rng.random_range(20..3_000);
-                self.later(wait, Event::Read { entry: id, began: self.now, epoch: self.epoch });
+                self.later(wait, Event::Read { entry: id, began: self.now + 1, epoch: self.epoch });
             } else {
                 let changes = entry.body["changes"].as_array().cloned().unwrap_or_default();
                 let task = self.id();

@@ -111,6 +111,7 @@ fn history(seed: u64, broken: Broken) -> Vec<String> {
     let writes = (world.shop.writes, world.erp.writes);
     world.run(13 * HOUR);
     let mut wrong = world.faults.take();
+    eprintln!("events {} inbox {} deliveries {} changes {}", world.events, world.store.inbox.len(), world.store.deliveries.len(), world.store.changes.len());
     let after = (world.shop.writes, world.erp.writes);
     if after != writes {
         wrong.push(format!("it never comes to rest: {writes:?} writes, {after:?} three hours later"));
@@ -172,8 +173,10 @@ fn stock(world: &World) -> Vec<String> {
     for item in 0..world.items.len() {
         let there = (world.erp.on_hand[item] - world.erp.committed(item)).max(0);
         let here = world.shop.sellable(item);
-        // A draft holds nothing; an order that the ERP does not have because it refused it is held by nobody.
-        if there != here {
+        // What the shop has promised and the ERP refuses is held back until the two have been brought together by hand.
+        let refused = world.shop.orders.values().filter(|o| o.refused).flat_map(|o| &o.lines);
+        let held_back = refused.into_iter().any(|l| l.item == item) && here < there;
+        if there != here && !held_back {
             wrong.push(format!("item {item}: {there} can be shipped, {here} can be bought"));
         }
     }
@@ -208,7 +211,9 @@ fn both_sides_agree_whatever_happens_on_the_way() {
         None => (0, setting("COUNTERPART_SIM_SEEDS").unwrap_or(SEEDS)),
     };
     for seed in first..first + count {
+        let began = std::time::Instant::now();
         let wrong = history(seed, Broken::Nothing);
+        eprintln!("seed {seed}: {:?}", began.elapsed());
         assert!(wrong.is_empty(), "seed {seed} (COUNTERPART_SIM_SEED={seed}):\n{}", wrong.join("\n"));
     }
 }

@@ -118,12 +118,16 @@ impl Store {
 
     /// The lane's first delivery that is due and not held back by an earlier one of its record.
     pub fn head(&self, lane: &Lane, now: Timestamp) -> Option<Delivery> {
+        self.first_free(lane).filter(|d| d.spec.next_at <= now).cloned()
+    }
+
+    fn first_free(&self, lane: &Lane) -> Option<&Delivery> {
         let mut held = BTreeSet::new();
         for delivery in self.open.iter().map(|id| &self.deliveries[id]).filter(|d| d.spec.lane == *lane) {
             if matches!(delivery.state, DeliveryState::Blocked | DeliveryState::InReview) {
                 held.insert(delivery.spec.record);
             } else if !held.contains(&delivery.spec.record) {
-                return (delivery.spec.next_at <= now).then(|| delivery.clone());
+                return Some(delivery);
             }
         }
         None
@@ -166,6 +170,13 @@ impl Store {
                 }
             }
             Effect::PutCounterpart(c) if c.role == Role::Primary => {
+                let stored = self.counterparts.get(&(c.connection.clone(), c.external.clone(), c.record));
+                if let Some(stored) = stored.filter(|_| self.broken != Broken::Cas) {
+                    let read = |c: &Counterpart| c.observed_version.as_ref().map(|v| v.read_began);
+                    if read(c) < read(stored) || c.written_version < stored.written_version {
+                        return conflict(format!("{} has moved on", c.external));
+                    }
+                }
                 for other in self.counterparts.values().filter(|o| o.connection == c.connection) {
                     if other.external == c.external && other.kind == c.kind && other.record != c.record {
                         return conflict(format!("primary elsewhere: {}", c.external));
@@ -173,6 +184,15 @@ impl Store {
                     let same_type = other.external.remote_type == c.external.remote_type;
                     if other.record == c.record && same_type && other.external != c.external {
                         return conflict(format!("second primary: {} and {}", c.external, other.external));
+                    }
+                }
+            }
+            Effect::PutReservations { order, rows } => {
+                let stored = self.reservations.get(order).into_iter().flatten();
+                for old in stored.filter(|old| old.confirmed_at.is_some()) {
+                    let new = rows.iter().find(|row| row.line == old.line);
+                    if new.is_some_and(|row| row.confirmed_at.is_none() && row.quantity <= old.quantity) {
+                        return conflict("a reservation was confirmed meanwhile".into());
                     }
                 }
             }
@@ -276,10 +296,11 @@ impl Store {
     /// When the next inbox row or lane that is free (or whose lease runs out) is due.
     pub fn next_due(&self, busy: &BTreeSet<RowId>) -> Option<Timestamp> {
         let inbox = self.pending.iter().filter(|id| !busy.contains(*id)).map(|id| self.inbox[id].next_at);
-        let waits = |d: &&Delivery| !matches!(d.state, DeliveryState::Blocked | DeliveryState::InReview);
-        let deliveries = self.open.iter().map(|id| &self.deliveries[id]).filter(waits).map(|d| {
-            let lease = self.lanes.get(&d.spec.lane).filter(|(token, _)| *token != 0).map(|(_, until)| *until);
-            lease.map_or(d.spec.next_at, |until| until.max(d.spec.next_at))
+        let lanes: BTreeSet<&Lane> = self.open.iter().map(|id| &self.deliveries[id].spec.lane).collect();
+        let deliveries = lanes.into_iter().filter_map(|lane| {
+            let lease = self.lanes.get(lane).filter(|(token, _)| *token != 0).map(|(_, until)| *until);
+            let due = self.first_free(lane)?.spec.next_at;
+            Some(lease.map_or(due, |until| until.max(due)))
         });
         inbox.chain(deliveries).min()
     }

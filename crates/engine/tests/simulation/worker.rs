@@ -46,7 +46,8 @@ struct Job {
     steps: Vec<StepSpec>,
     at: usize,
     answers: BTreeMap<String, Value>,
-    wrote: bool,
+    /// A writing step found its work done.
+    found: bool,
     /// Number of the request that is waited for.
     waits: Option<u64>,
 }
@@ -124,8 +125,8 @@ impl World {
         }
         self.trace(|| format!("delivery {} of {} {}: {action:?}", delivery.id, record.kind, record.id));
         let payload = delivery.spec.payload.clone().unwrap_or_else(|| record.payload.clone());
-        let (answers, at, wrote, waits) = (BTreeMap::new(), 0, false, None);
-        work.job = Some(Job { delivery, record, mine, flow, action, payload, steps: specs, at, answers, wrote, waits });
+        let (answers, at, found, waits) = (BTreeMap::new(), 0, false, None);
+        work.job = Some(Job { delivery, record, mine, flow, action, payload, steps: specs, at, answers, found, waits });
         true
     }
 
@@ -133,6 +134,7 @@ impl World {
     fn step(&mut self, id: u64, work: &mut Work, mut job: Job) -> bool {
         while job.steps.get(job.at).is_some_and(|step| step.writes && is_done(&job, &step.name)) {
             job.at += 1;
+            job.found = true;
         }
         let Some(step) = job.steps.get(job.at).cloned() else { return self.conclude(work, job) };
         let Some(call) = self.call(&job, &step.name) else {
@@ -171,7 +173,6 @@ impl World {
                 self.maybe_crash(0.01);
                 if step.writes && epoch == self.epoch {
                     let cleared = Effect::SetIntent { delivery: job.delivery.id, intent: None };
-                    job.wrote = true;
                     if !self.hold(&work, vec![cleared]) {
                         return;
                     }
@@ -222,13 +223,15 @@ impl World {
                 let found = ["create", "find"].iter().find_map(|s| job.answers.get(*s)?["id"].as_u64());
                 external("sale", &found.unwrap_or_default().to_string())
             }
-            _ => job.mine.as_ref().map_or_else(|| external("stock", "?"), |c| c.external.clone()),
+            Kind::Stock => external("stock", &self.item(&job.record).unwrap_or_default().to_string()),
+            _ => job.mine.as_ref().map_or_else(|| external("?", "?"), |c| c.external.clone()),
         };
         let new = Confirmed { external, role: Role::Primary, number: None, links: json!({}), observed: None, settled: false };
-        let confirm = if job.wrote { confirm } else { confirm_found };
+        let confirm = if job.found { confirm_found } else { confirm };
         let mut effects = confirm(&job.delivery, &job.record, &job.payload, job.mine.as_ref(), new, now);
         let totals = job.answers.values().rev().find_map(|a| a["total"].as_str());
-        let older = found_older(&job.delivery, &job.record);
+        let older = found_older(&job.delivery, &job.record)
+            || (job.found && job.record.version != job.delivery.spec.version);
         if let Some(total) = totals.filter(|_| job.action != Action::Cancel && !older)
             && totals::compare(&job.payload, &json!({ "total": total }), Decimal::ZERO).is_err()
         {
@@ -317,15 +320,16 @@ impl World {
     fn reckon(&self, record: &Record) -> Option<(i64, i64)> {
         let item = item_of(&record.payload)?;
         let there = self.store.counterparts_of(record.id).into_iter().find(|c| c.connection == name("erp"))?;
-        let taken_at = there.observed_version?.read_began;
+        // Figure and time of reading from one row: the record may be of another moment.
+        let (figure, taken_at) = (there.observed?, there.observed_version?.read_began);
         let known = self.store.reservations_of_item(item);
         let reservations = if self.store.broken == Broken::Reservations { &[] } else { known.as_slice() };
         let shop = name("shop");
-        let (figure, safety, buffer) = (&record.payload, Decimal::ZERO, Decimal::ZERO);
-        let input = StockInput { figure, taken_at, reservations, safety, buffer, store: &shop };
+        let (safety, buffer) = (Decimal::ZERO, Decimal::ZERO);
+        let input = StockInput { figure: &figure, taken_at, reservations, safety, buffer, store: &shop };
         let result = available_to_sell(&input)?;
         let available = result.sellable.to_i64()?;
-        self.holds_against_the_books(record, taken_at, available);
+        self.holds_against_the_books(&figure, taken_at, available);
         Some((available, result.own_open.to_i64()?))
     }
 

@@ -8,7 +8,6 @@ use counterpart_engine::rules::Rules;
 use counterpart_model::delivery::{DeliveryState, FailureClass, ReviewReason, ReviewSubject};
 use counterpart_model::effect::Effect;
 use counterpart_model::ids::{RecordId, RowId};
-use counterpart_model::record::Record;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -41,6 +40,7 @@ pub enum Event {
 }
 
 /// What people do.
+#[derive(Debug)]
 pub enum Act {
     Place { draft: bool },
     Edit { order: usize, what: u8 },
@@ -96,6 +96,7 @@ pub struct World {
     wake: Ms,
     fault_rate: f64,
     loud: bool,
+    pub events: u64,
 }
 
 impl World {
@@ -125,6 +126,7 @@ impl World {
             next: 0,
             wake: Ms::MAX,
             fault_rate,
+            events: 0,
             loud: std::env::var_os("COUNTERPART_SIM_TRACE").is_some(),
         };
         world.erp.note_figures(0);
@@ -188,6 +190,7 @@ impl World {
                 return;
             }
             self.now = at;
+            self.events += 1;
             self.happen(event);
         }
     }
@@ -273,6 +276,7 @@ impl World {
             Call::SetStock { item, on_hand } => {
                 self.shop.writes += 1;
                 self.shop.on_hand[item] = on_hand;
+                self.trace(|| format!("shop: item {item} on hand {on_hand}, open {}", self.shop.open(item)));
                 json!({})
             }
         }
@@ -280,6 +284,7 @@ impl World {
 
     fn act(&mut self, act: Act) {
         let now = self.now;
+        self.trace(|| format!("people: {act:?}"));
         match act {
             Act::Place { draft } => {
                 let id = self.shop.orders.len();
@@ -395,9 +400,9 @@ impl World {
 
     /// The reckoning, held against the ERP's books at the moment that the figures are of: what was published is no more
     /// than what was there, less what the hub knew to be ordered and the books did not include.
-    pub fn holds_against_the_books(&self, stock: &Record, taken_at: Timestamp, available: i64) {
-        let number = |field: &str| stock.payload[field].as_str().and_then(|t| t.parse::<i64>().ok()).unwrap_or_default();
-        let Some(item) = self.items.iter().position(|i| Some(*i) == crate::hub::item_of(&stock.payload)) else { return };
+    pub fn holds_against_the_books(&self, figure: &Value, taken_at: Timestamp, available: i64) {
+        let number = |field: &str| figure[field].as_str().and_then(|t| t.parse::<i64>().ok()).unwrap_or_default();
+        let Some(item) = self.items.iter().position(|i| Some(*i) == crate::hub::item_of(figure)) else { return };
         let began = taken_at.as_millisecond() - stamp(0).as_millisecond();
         let first = self.erp.history.iter().rposition(|f| f.at <= began).unwrap_or(0);
         let orders: Vec<(String, i64)> = self

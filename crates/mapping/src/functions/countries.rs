@@ -2,24 +2,19 @@
 //!
 //! Never: guesses; a text that is not in the tables is no country.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// Every code and name, folded, with the alpha-2 code.
+static NAMES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
+    let aliases = ALIASES.iter().flat_map(|(code, names)| names.iter().map(|name| ((*name).to_owned(), *code)));
+    let table = TABLE.iter().flat_map(|(two, three, name)| [*two, *three, *name].map(|text| (fold(text), *two)));
+    aliases.chain(table).collect()
+});
+
 /// The alpha-2 code of a code or a name, whatever its case, accents and punctuation.
 pub(super) fn find(text: &str) -> Option<&'static str> {
-    let folded = fold(text);
-    if folded.len() == 2 {
-        let upper = folded.to_ascii_uppercase();
-        let found = TABLE.binary_search_by(|row| row.0.cmp(&upper)).ok().map(|at| TABLE[at].0);
-        return found.or_else(|| alias(&folded));
-    }
-    if folded.len() == 3
-        && let Some(row) = TABLE.iter().find(|row| row.1.eq_ignore_ascii_case(&folded))
-    {
-        return Some(row.0);
-    }
-    alias(&folded).or_else(|| TABLE.iter().find(|row| fold(row.2) == folded).map(|row| row.0))
-}
-
-fn alias(folded: &str) -> Option<&'static str> {
-    ALIASES.iter().find(|(_, names)| names.contains(&folded)).map(|(code, _)| *code)
+    NAMES.get(&fold(text)).copied()
 }
 
 /// Lower case, without accents, space and punctuation, without a leading `the`.
@@ -390,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_code_and_name_is_found_again_and_only_once() {
-        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0), "binary search needs a sorted table");
+        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0), "keep the table sorted");
         for (two, three, name) in TABLE {
             for text in [*two, *three, *name] {
                 assert_eq!(find(text), Some(*two), "{text}");

@@ -3,9 +3,9 @@
 //!
 //! Never: holds a text about one of them; changes a page that is right.
 
+mod commands;
 mod configuration;
 mod connectors;
-mod commands;
 mod markdown;
 
 use std::fs;
@@ -23,7 +23,8 @@ pub struct Args {
 }
 
 /// Said at the top of each page, for whoever opens it to change it.
-const NOTE: &str = "<!-- Made from the code by `cargo xtask docs`. A change here is lost; change the code. -->\n\n";
+const NOTE: &str =
+    "<!-- Made from the code by `cargo xtask docs`. A change here is lost; change the code. -->\n\n";
 
 /// The command that writes the pages.
 const WRITE: &str = "cargo xtask docs";

@@ -131,19 +131,27 @@ pub enum StepPlan {
     Review(ReviewReason),
 }
 
-/// Decides from the intent that an earlier try left behind.
+/// Decides from the intent that an earlier try left behind. An intent stays until the delivery is confirmed or the next
+/// writing step's intent takes its place; it is taken back only when its request is known to have done nothing.
 pub fn next_step(steps: &[StepSpec], delivery: &Delivery, now: Timestamp) -> StepPlan {
     let Some(intent) = &delivery.intent else { return StepPlan::Go };
-    let step = steps.iter().find(|s| s.name == intent.step);
-    let (idempotency, timeout) = step.map_or((Idempotency::None, 0), |s| (s.idempotency, s.timeout_s));
-    let lag = match idempotency {
-        Idempotency::Key | Idempotency::Upsert => return StepPlan::Go,
-        Idempotency::StrongLookup => 0,
-        Idempotency::LaggedLookup(seconds) => seconds,
-        Idempotency::None => return StepPlan::Review(ReviewReason::UnknownOutcome),
+    let Some(last) = steps.iter().position(|step| step.name == intent.step) else {
+        return StepPlan::Review(ReviewReason::UnknownOutcome);
     };
-    // The request may still be on its way until its time-out; only then does a look-up that finds nothing mean nothing.
-    let wait = SignedDuration::from_secs(i64::try_from(timeout + lag).unwrap_or(i64::MAX));
+    // Steps before it were done by the same try; what they made must be seen as well, or they are done once more.
+    let mut wait = None;
+    for step in steps[..=last].iter().filter(|step| step.writes) {
+        // A request may be on its way until its time-out; only then does a look-up that finds nothing mean nothing.
+        let seconds = match step.idempotency {
+            Idempotency::Key | Idempotency::Upsert => continue,
+            Idempotency::StrongLookup => step.timeout_s,
+            Idempotency::LaggedLookup(lag) => step.timeout_s.saturating_add(lag),
+            Idempotency::None => return StepPlan::Review(ReviewReason::UnknownOutcome),
+        };
+        wait = wait.max(Some(seconds));
+    }
+    let Some(wait) = wait else { return StepPlan::Go };
+    let wait = SignedDuration::from_secs(i64::try_from(wait).unwrap_or(i64::MAX));
     let visible = intent.sent_at.checked_add(wait).unwrap_or(Timestamp::MAX);
     // A clock set back must not make it wait for longer than it would have from now.
     let latest = now.checked_add(wait).unwrap_or(Timestamp::MAX);
@@ -426,6 +434,7 @@ pub fn refuse(
         reached: true,
     };
     let mut effects = review(delivery, ReviewReason::Refused, delivery.failures, &failed);
+    effects.push(Effect::SetIntent { delivery: delivery.id, intent: None });
     if record.kind == Kind::Order {
         for asked in counterparts.iter().filter(|c| {
             c.connection != *target && c.role == Role::Primary && flow.from.contains(&c.connection)

@@ -271,6 +271,9 @@ async fn conclude(
         return Ok(Next::GoOn);
     }
     let Some(external) = result.external.clone().or_else(|| mine.as_ref().map(|c| c.external.clone())) else {
+        if action == Action::Cancel {
+            return finish(job, DeliveryState::Superseded, "it never was there", Value::Null).await;
+        }
         let message = format!(
             "the connector of {} did not say what was made there; look there, then retry or discard",
             job.link.name

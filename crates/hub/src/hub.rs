@@ -85,6 +85,9 @@ impl Hub {
             Ok(active) if active.revision == self.shared.store.active_revision_id().await? => active,
             _ => self.load().await?,
         };
+        // One process works on a database: whatever is still leased was left by one that died.
+        let _only = self.lock()?;
+        self.shared.store.break_leases().await?;
         stock::refresh_all(&self.shared, &active).await?;
         let mut core = JoinSet::new();
         core.spawn(process::run(self.shared.clone(), stop.clone()));
@@ -105,6 +108,22 @@ impl Hub {
         }
         while core.join_next().await.is_some() {}
         Ok(())
+    }
+
+    /// Held while this process works on the database; the system gives it back when the process dies.
+    fn lock(&self) -> Result<std::fs::File, HubError> {
+        let mut path = self.shared.base().join(&self.shared.config.hub.database).into_os_string();
+        path.push(".lock");
+        let path = std::path::PathBuf::from(path);
+        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| HubError::Unavailable(format!("cannot open {}: {e}", path.display())))?;
+        file.try_lock().map_err(|_| {
+            HubError::Unavailable(format!(
+                "another hub works on this database (it holds {}): stop it first, or name another database",
+                path.display()
+            ))
+        })?;
+        Ok(file)
     }
 
     /// Waits for a revision newer than the running one that can run; `None` when it is time to stop.

@@ -43,7 +43,8 @@ fn main() {
         ("an empty program on it", "."),
         ("telephone numbers", "phone_e164!(.billingAddress.phone, .billingAddress.country)"),
     ] {
-        let program = compile(Source { file: what, text: &format!("_x = {text}\n.id") }, Expect::Any).unwrap();
+        let program =
+            compile(Source { file: what, text: &format!("_x = {text}\n.id") }, Expect::Any).unwrap();
         measure(what, || drop(program.run(&input, &metadata).unwrap()));
     }
     measure("run", || drop(program.run(&input, &metadata).unwrap()));

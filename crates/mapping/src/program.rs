@@ -63,7 +63,7 @@ struct Inner {
     hash: String,
     expect: Expect,
     plan: Plan,
-    calls: Vec<screen::CallSite>,
+    found: screen::Found,
 }
 
 /// How a program is run.
@@ -158,7 +158,7 @@ pub fn compile(source: Source<'_>, expect: Expect) -> Result<Program, Vec<Diagno
         let error: Box<dyn vrl::diagnostic::DiagnosticMessage> = Box::new(error);
         vec![fault::compile_time(source, error.into())]
     })?;
-    let calls = screen::program(source, &ast)?;
+    let found = screen::program(source, &ast)?;
     let path = only_a_path(&ast);
     let state = TypeState { local: LocalEnv::default(), external: ExternalEnv::default() };
     let mut config = CompileConfig::default();
@@ -182,7 +182,7 @@ pub fn compile(source: Source<'_>, expect: Expect) -> Result<Program, Vec<Diagno
         hash: hex::encode(hash.finalize()),
         expect,
         plan: path.map_or_else(|| Plan::Vrl(Box::new(program)), Plan::Path),
-        calls,
+        found,
     })))
 }
 
@@ -232,11 +232,12 @@ impl Program {
         input: &Value,
         metadata: &Value,
     ) -> Result<Value, RunError> {
+        let found = &self.0.found;
         let too_large = |_| {
             let message = format!("the input has more than {} values", value::MAX_VALUES);
             self.error(RunErrorKind::Budget, message)
         };
-        let mut scope = Scope::new(input, metadata, &program.info().target_queries).map_err(too_large)?;
+        let mut scope = Scope::new((input, &found.input), (metadata, &found.metadata)).map_err(too_large)?;
         let mut left = MAX_OPERATIONS;
         let mut control = || match left.checked_sub(1) {
             Some(rest) => {

@@ -2,10 +2,12 @@
 //!
 //! Never: lets a floating-point number in or out.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 use vrl::compiler::{SecretTarget, Target};
 use vrl::path::{OwnedSegment, OwnedTargetPath, OwnedValuePath, PathPrefix};
-use vrl::value::{KeyString, Value};
+use vrl::value::{KeyString, ObjectMap, Value};
 
 use crate::json;
 
@@ -35,13 +37,46 @@ pub(crate) fn from_json(value: &Json, left: &mut usize) -> Result<Value, TooMuch
             Value::Array(entries?)
         }
         Json::Object(fields) => {
-            let fields: Result<_, TooMuch> = fields
-                .iter()
-                .map(|(key, field)| Ok((KeyString::from(key.as_str()), from_json(field, left)?)))
-                .collect();
-            Value::Object(fields?)
+            let mut out = ObjectMap::new();
+            for (key, field) in fields {
+                out.insert(KeyString::from(key.as_str()), from_json(field, left)?);
+            }
+            Value::Object(out)
         }
     })
+}
+
+/// Which part of a value a program reads, so that the rest need not be converted: payloads are large, programs small.
+#[derive(Debug, Default)]
+pub(crate) struct Need {
+    all: bool,
+    fields: BTreeMap<String, Need>,
+}
+
+impl Need {
+    /// The value at a path is read.
+    pub(crate) fn add(&mut self, path: &OwnedValuePath) {
+        let mut need = self;
+        for segment in &path.segments {
+            match segment {
+                OwnedSegment::Field(key) => need = need.fields.entry(key.to_string()).or_default(),
+                // Which entry it is depends on how many there are.
+                OwnedSegment::Index(_) => break,
+            }
+        }
+        need.all = true;
+    }
+
+    fn convert(&self, value: &Json, left: &mut usize) -> Result<Value, TooMuch> {
+        let Some(source) = value.as_object().filter(|_| !self.all) else { return from_json(value, left) };
+        let mut out = ObjectMap::new();
+        for (key, need) in &self.fields {
+            if let Some(field) = source.get(key) {
+                out.insert(KeyString::from(key.as_str()), need.convert(field, left)?);
+            }
+        }
+        Ok(Value::Object(out))
+    }
 }
 
 /// A VRL value as JSON.
@@ -55,7 +90,8 @@ pub(crate) fn into_json(value: Value) -> Result<Json, (String, &'static str)> {
     Ok(match value {
         Value::Null => Json::Null,
         Value::Boolean(flag) => Json::Bool(flag),
-        Value::Integer(number) => Json::from(number),
+        Value::Integer(number) if json::is_safe(number) => Json::from(number),
+        Value::Integer(number) => Json::from(number.to_string()),
         Value::String(text) => Json::String(text.to_string()),
         Value::Bytes(bytes) => match String::from_utf8(bytes.into()) {
             Ok(text) => Json::String(text),
@@ -72,7 +108,7 @@ pub(crate) fn into_json(value: Value) -> Result<Json, (String, &'static str)> {
             Json::Array(entries?)
         }
         Value::Object(fields) => {
-            let mut out = serde_json::Map::new();
+            let mut out = serde_json::Map::with_capacity(fields.len());
             for (key, field) in fields {
                 let field = into_json(field).map_err(|e| below(e, key.to_string()))?;
                 out.insert(key.into(), field);
@@ -95,49 +131,30 @@ pub(crate) fn at<'a>(value: &'a Json, path: &OwnedValuePath) -> Option<&'a Json>
     })
 }
 
-/// What a program runs on: the input, which it may change for itself, and as much of the metadata as it asks for.
+/// What a program runs on: as much of the input, which it may change for itself, and of the metadata as it reads.
 ///
-/// Metadata may hold reference maps of thousands of entries, so only the paths that the program names are converted;
-/// look-ups by code go to the JSON value itself, through [`SecretTarget::get_secret`], the one way that VRL has from a
-/// function to its host. No program can reach that: there is no such function among those allowed.
+/// Metadata may hold reference maps of thousands of entries, so look-ups by code go to the JSON value itself, through
+/// [`SecretTarget::get_secret`], the one way that VRL has from a function to its host. No program can reach that: there
+/// is no such function among those allowed.
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     input: Value,
-    metadata: &'a Json,
-    named: Vec<(&'a OwnedValuePath, Option<Value>)>,
+    metadata: Value,
+    source: &'a Json,
 }
 
 /// Prefix of the key that stands for an entry of a reference map: prefix, map, NUL, code.
 pub(crate) const MAP_KEY: &str = "map\0";
 
 impl<'a> Scope<'a> {
-    /// Prepares a run; `queries` are the paths that the program reads.
-    pub(crate) fn new(
-        input: &Json,
-        metadata: &'a Json,
-        queries: &'a [OwnedTargetPath],
-    ) -> Result<Self, TooMuch> {
+    /// Prepares a run.
+    pub(crate) fn new(input: (&Json, &Need), metadata: (&'a Json, &Need)) -> Result<Self, TooMuch> {
         let mut left = MAX_VALUES;
-        let input = from_json(input, &mut left)?;
-        let mut named: Vec<(&OwnedValuePath, Option<Value>)> = Vec::new();
-        for query in queries.iter().filter(|q| q.prefix == PathPrefix::Metadata) {
-            if named.iter().all(|(path, _)| *path != &query.path) {
-                let value = at(metadata, &query.path).map(|value| from_json(value, &mut left)).transpose()?;
-                named.push((&query.path, value));
-            }
-        }
-        Ok(Self { input, metadata, named })
-    }
-
-    fn metadata(&self, path: &OwnedValuePath) -> Option<&Value> {
-        let exact = self.named.iter().find(|(named, _)| *named == path);
-        if let Some((_, value)) = exact {
-            return value.as_ref();
-        }
-        let (named, value) =
-            self.named.iter().find(|(named, _)| path.segments.starts_with(&named.segments))?;
-        let rest = OwnedValuePath { segments: path.segments[named.segments.len()..].to_vec() };
-        value.as_ref()?.get(&rest)
+        Ok(Self {
+            input: input.1.convert(input.0, &mut left)?,
+            metadata: metadata.1.convert(metadata.0, &mut left)?,
+            source: metadata.0,
+        })
     }
 }
 
@@ -155,7 +172,7 @@ impl Target for Scope<'_> {
     fn target_get(&self, path: &OwnedTargetPath) -> Result<Option<&Value>, String> {
         Ok(match path.prefix {
             PathPrefix::Event => self.input.get(&path.path),
-            PathPrefix::Metadata => self.metadata(&path.path),
+            PathPrefix::Metadata => self.metadata.get(&path.path),
         })
     }
 
@@ -177,7 +194,7 @@ impl Target for Scope<'_> {
 impl SecretTarget for Scope<'_> {
     fn get_secret(&self, key: &str) -> Option<&str> {
         let (map, code) = key.strip_prefix(MAP_KEY)?.split_once('\0')?;
-        self.metadata.get("maps")?.get(map)?.get(code)?.as_str()
+        self.source.get("maps")?.get(map)?.get(code)?.as_str()
     }
 
     fn insert_secret(&mut self, _: &str, _: &str) {}
@@ -202,5 +219,23 @@ mod tests {
         let nested = Value::Object([("a".into(), Value::Array(vec![Value::Null, float]))].into());
         assert_eq!(into_json(nested).unwrap_err(), ("a[1]".to_owned(), "a floating-point number"));
         assert!(from_json(&value, &mut 7).is_err());
+    }
+
+    #[test]
+    fn only_what_is_read_is_converted() {
+        let value = json!({ "a": { "b": 1, "c": 2 }, "d": [{ "e": 3, "f": 4 }], "g": 5 });
+        let check = |paths: &[&str], expect: Json| {
+            let mut need = Need::default();
+            for path in paths {
+                need.add(&vrl::path::parse_value_path(path).unwrap());
+            }
+            assert_eq!(into_json(need.convert(&value, &mut 100).unwrap()).unwrap(), expect, "{paths:?}");
+        };
+        check(&[], json!({}));
+        check(&[".a.b", ".absent"], json!({ "a": { "b": 1 } }));
+        check(&[".a.b", ".a"], json!({ "a": { "b": 1, "c": 2 } }));
+        check(&[".d[0].e"], json!({ "d": [{ "e": 3, "f": 4 }] }));
+        check(&[".g.h"], json!({ "g": 5 }));
+        check(&["."], value.clone());
     }
 }

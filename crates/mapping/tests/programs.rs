@@ -92,6 +92,30 @@ fn metadata_is_found_by_any_path() {
 }
 
 #[test]
+fn a_program_finds_everything_it_reads() {
+    let input = json!({ "a": { "b": 1, "c": { "d": 2 } }, "list": [{ "x": 1, "y": 2 }], "name": "n" });
+    let check = |text: &str, expect: Value| {
+        assert_eq!(program(text, Expect::Any).run(&input, &json!({})).unwrap(), expect, "{text}");
+    };
+    check(".a.new = 3\n.a", json!({ "b": 1, "c": { "d": 2 }, "new": 3 }));
+    check(".a |= {\"e\": 5}\n.a.b", json!(1));
+    check(". |= {\"e\": 5}\nlength(.)", json!(4));
+    check(". = {\"e\": .name}\n.", json!({ "e": "n" }));
+    check("x = del(.a.c)\n[x, .a]", json!([{ "d": 2 }, { "b": 1 }]));
+    check("del(.a.c)\nkeys(object!(.))", json!(["a", "list", "name"]));
+    check("x = {\"k\": .a.c}\nx.k.d", json!(2));
+    check("get!(., [\"a\", \"b\"])", json!(1));
+    check("for_each(array!(.list)) -> |_i, v| { .sum = v.x }\n.sum", json!(1));
+    check("x, err = upcase(.name)\nif err == null { {\"n\": x}.n } else { .a }", json!("N"));
+    check("name = string!(.name)\n\"{{ name }}!\"", json!("n!"));
+    check("unnest!(.list)[0].name", json!("n"));
+    check("object!(.a).c.d", json!(2));
+    check("(.a.c | {}).d ?? .name", json!(2));
+    check("!exists(.a.z) && exists(.a.c.d)", json!(true));
+    check("if .a.b == 1 { return .list }\n.name", json!([{ "x": 1, "y": 2 }]));
+}
+
+#[test]
 fn a_path_alone_is_a_program() {
     let input = json!({ "body": { "list": [{ "a": 1 }, { "a": 2.5 }], ".odd key": true } });
     let check = |text: &str, expect: Value| {

@@ -24,6 +24,7 @@ COUNTRIES = [('DE', 'Germany'), ('FR', 'France'), ('AT', 'Austria')]
 HUB_GROUPS = [
     'sale.group_sale',
     'stock.group_stock',
+    'sale_amendment.group_sale_amendment',
 ]
 
 

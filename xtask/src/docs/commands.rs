@@ -153,7 +153,10 @@ Example: counterpart review list
     #[test]
     fn a_section_says_what_is_its_own() {
         let text = section("counterpart review", HELP, false);
-        assert!(text.starts_with("\n## counterpart review\n\nShows what waits.\n\n```text\nUsage: "), "{text}");
+        assert!(
+            text.starts_with("\n## counterpart review\n\nShows what waits.\n\n```text\nUsage: "),
+            "{text}"
+        );
         assert!(text.ends_with("Shows closed ones too\n\nExample: counterpart review list\n```\n"), "{text}");
         assert!(!text.contains("--help") && !text.contains("--json"), "{text}");
     }

@@ -2,10 +2,10 @@
 //!
 //! Never: knows a key by name.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::markdown::{code, one_line, table};
 
@@ -13,116 +13,259 @@ use super::markdown::{code, one_line, table};
 pub fn page(schema: &Value) -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         Every section and key of `counterpart.toml`; unknown ones are refused. `counterpart init` writes a first file with \
+         Every section and key of `counterpart.toml`; any other is refused. `counterpart init` writes a first file with \
          examples. A key marked with * must be there. Paths are relative to the file. `[hub]` is read at every start; \
          everything else takes effect with `counterpart apply`.\n\n## Sections\n",
     );
-    let mut reference = Reference { schema, values: BTreeMap::new() };
-    for (name, field) in fields(schema) {
+    let mut reference = Reference { definitions: &schema["$defs"], shared: BTreeSet::new() };
+    for (name, field) in members(schema, "properties") {
         reference.section(name, field, &mut page);
     }
     page.push_str("\n## Values\n");
-    // Describing one may find another.
-    let mut done = Vec::new();
-    while let Some((name, value)) = reference.values.clone().into_iter().find(|(n, _)| !done.contains(n)) {
-        let mut text = String::new();
-        reference.value(&name, &value, &mut text);
-        reference.values.insert(name.clone(), Value::String(text));
-        done.push(name);
-    }
-    for text in reference.values.values().filter_map(Value::as_str) {
-        page.push_str(text);
+    let mut written = BTreeSet::new();
+    // Describing one may name another.
+    while let Some(name) = reference.shared.difference(&written).next().cloned() {
+        reference.value(&name, &mut page);
+        written.insert(name);
     }
     page
 }
 
-/// What a key's value is, once references and the permission to be absent are taken away.
-enum Shape<'a> {
-    /// A section of its own, with its keys.
-    Section(&'a Value),
-    /// Sections or values by a name that the user chooses.
-    Named(&'a Value),
-    /// A list.
-    List(&'a Value),
-    /// One of the shared values, described at the end.
-    Shared(&'a str, &'a Value),
-    /// Text, number, truth value.
-    Plain(&'a Value),
+struct Reference<'a> {
+    definitions: &'a Value,
+    /// Names of the values that are described at the end, because more than one key takes them or they need a table.
+    shared: BTreeSet<String>,
 }
 
-struct Reference<'a> {
-    schema: &'a Value,
-    /// Shared values in use: schema, then text.
-    values: BTreeMap<String, Value>,
+/// What the value of a key is.
+enum Shape<'a> {
+    /// A section with keys of its own.
+    Keys(&'a Value),
+    /// A section with keys that the user names, and what each of them is.
+    Named(&'a Value),
+    /// A list, and what is in it.
+    List(&'a Value),
+    /// A value that is described at the end, by this name.
+    Shared(&'a str),
+    /// Text, number, truth value, or anything.
+    Plain(&'a Value),
 }
 
 impl<'a> Reference<'a> {
     fn shape(&self, field: &'a Value) -> Shape<'a> {
-        if let Some(either) = field.get("anyOf").and_then(Value::as_array)
-            && let [only] = either.iter().filter(|one| !is_null(one)).collect::<Vec<_>>().as_slice()
-        {
+        // What may be left out is declared as one thing or null.
+        let either: Vec<&Value> =
+            field["anyOf"].as_array().into_iter().flatten().filter(|one| one["type"] != "null").collect();
+        if let [only] = either.as_slice() {
             return self.shape(only);
         }
-        if let Some(name) = field.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/$defs/")) {
-            let target = &self.schema["$defs"][name];
-            let of_keys = target.get("properties").is_some();
-            // A named text, such as the name of a connection, is a text.
-            let plain = target["type"] == json!("string") && target.get("enum").is_none();
-            return match (of_keys, plain) {
-                (true, _) => Shape::Section(target),
-                (_, true) => Shape::Plain(target),
-                _ => Shape::Shared(name, target),
+        if let Some(name) = definition_name(field) {
+            let target = &self.definitions[name];
+            return match (target.get("properties"), target.get("type"), target.get("enum")) {
+                (Some(_), ..) => Shape::Keys(target),
+                // A name of a connection or flow is a text.
+                (None, Some(_), None) => Shape::Plain(target),
+                _ => Shape::Shared(name),
             };
         }
         if let Some(items) = field.get("items") {
             return Shape::List(items);
         }
-        let of = field.get("additionalProperties").or_else(|| field.get("patternProperties")?.as_object()?.values().next());
-        match of {
-            Some(of) if of.is_object() => Shape::Named(of),
-            _ => Shape::Plain(field),
+        let by_pattern = field["patternProperties"].as_object().and_then(|all| all.values().next());
+        match by_pattern.or(field.get("additionalProperties")).filter(|of| of.is_object()) {
+            Some(of) => Shape::Named(of),
+            None => Shape::Plain(field),
         }
     }
 
-    /// A section with its table, then the sections inside it.
+    /// A section of the file and the sections inside it.
     fn section(&mut self, path: &str, field: &'a Value, page: &mut String) {
-        match self.shape(field) {
-            Shape::Section(of) => {
-                self.heading(path, &[field, of], page);
-                let mut rows = Vec::new();
-                let mut inner = Vec::new();
-                let required = of.get("required").and_then(Value::as_array);
-                for (name, key) in fields(of) {
-                    let star = required.is_some_and(|all| all.contains(&json!(name)));
-                    let name_shown = if star { format!("`{name}` *") } else { code(name) };
-                    if let Shape::Section(_) = self.shape(key) {
-                        inner.push((format!("{path}.{name}"), key));
-                    }
-                    rows.push(vec![name_shown, self.kind(path, name, key), default(key), described(key)]);
-                }
-                page.push_str(&table(&["key", "type", "default", "meaning"], &rows));
-                for (path, key) in inner {
-                    self.section(&path, key, page);
-                }
+        let of = match self.shape(field) {
+            Shape::Keys(keys) => return self.keys(path, &meaning(field, keys), keys, page),
+            Shape::Named(of) => of,
+            _ => return,
+        };
+        match self.shape(of) {
+            Shape::Keys(keys) => self.keys(&format!("{path}.NAME"), &meaning(field, keys), keys, page),
+            Shape::Named(value) => {
+                heading(&format!("{path}.KIND"), &described(field), page);
+                let row = vec![code("FIELD"), self.kind("", value), String::new(), String::new()];
+                page.push_str(&table(HEAD, &[row]));
             }
-            Shape::Named(of) => match self.shape(of) {
-                Shape::Section(inner) => {
-                    let path = format!("{path}.NAME");
-                    let named = with_description(inner, &described(field));
-                    // Its own words are about one; those of the field say what all of them are.
-                    let _ = named;
-                    self.named_section(&path, field, of, page);
-                }
-                Shape::Named(value) => {
-                    let path = format!("{path}.KIND");
-                    self.heading(&path, &[field], page);
-                    let kind = self.kind(&path, "FIELD", value);
-                    let rows = [vec!["`FIELD`".to_owned(), kind, String::new(), self.meaning(value)]];
-                    page.push_str(&table(&["key", "type", "default", "meaning"], &rows));
-                }
-                _ => {}
-            },
             _ => {}
+        }
+    }
+
+    fn keys(&mut self, path: &str, text: &str, of: &'a Value, page: &mut String) {
+        heading(path, text, page);
+        let mut rows = Vec::new();
+        let mut inner = Vec::new();
+        for (name, key) in members(of, "properties") {
+            let shown = if is_required(of, name) { format!("`{name}` *") } else { code(name) };
+            let below = format!("{path}.{name}");
+            let text = match self.shape(key) {
+                Shape::Keys(keys) => {
+                    inner.push((below.clone(), key));
+                    meaning(key, keys)
+                }
+                _ => described(key),
+            };
+            rows.push(vec![shown, self.kind(&below, key), default(key), text]);
+        }
+        page.push_str(&table(HEAD, &rows));
+        for (path, key) in inner {
+            self.section(&path, key, page);
+        }
+    }
+
+    /// A type in words; `path` is where its keys are, if it has any.
+    fn kind(&mut self, path: &str, field: &'a Value) -> String {
+        if let Some(name) = field["x-type"].as_str() {
+            return name.to_owned();
+        }
+        match self.shape(field) {
+            Shape::Keys(_) => format!("[section](#{})", anchor(path)),
+            Shape::Named(of) => format!("table of {}", self.kind(path, of)),
+            Shape::List(of) => format!("list of {}", self.kind(path, of)),
+            Shape::Shared(name) => {
+                self.shared.insert(name.to_owned());
+                format!("[{}](#{})", spaced(name), name.to_lowercase())
+            }
+            Shape::Plain(plain) => plain_kind(plain).to_owned(),
+        }
+    }
+
+    /// A value that is described at the end: which there are, or which forms it can take.
+    fn value(&mut self, name: &str, page: &mut String) {
+        let definitions = self.definitions;
+        let of = &definitions[name];
+        let _ = write!(page, "\n### {}\n\n{}\n", spaced(name), described(of));
+        let constants: Vec<Vec<String>> = items(of, "oneOf")
+            .filter_map(|one| Some(vec![code(one["const"].as_str()?), described(one)]))
+            .collect();
+        page.push_str(&table(&["value", "meaning"], &constants));
+        let forms: Vec<Vec<String>> =
+            items(of, "anyOf").map(|one| vec![self.form(one), described(one)]).collect();
+        page.push_str(&table(&["form", "meaning"], &forms));
+    }
+
+    /// One form of a value, as it is written in the file.
+    fn form(&mut self, of: &'a Value) -> String {
+        let keys: Vec<String> = members(of, "properties")
+            .map(|(name, key)| {
+                self.kind("", key);
+                format!("{name} = \"{}\"", name.to_uppercase())
+            })
+            .collect();
+        if keys.is_empty() { code("\"NAME\"") } else { code(&format!("{{ {} }}", keys.join(", "))) }
+    }
+}
+
+const HEAD: &[&str] = &["key", "type", "default", "meaning"];
+
+fn heading(path: &str, text: &str, page: &mut String) {
+    let _ = write!(page, "\n### [{path}]\n\n{text}\n");
+}
+
+/// What a heading is linked by.
+fn anchor(path: &str) -> String {
+    path.to_lowercase().replace('.', "")
+}
+
+/// `FlowState` as `Flow state`.
+fn spaced(name: &str) -> String {
+    let mut out = String::new();
+    for (at, c) in name.char_indices() {
+        if at > 0 && c.is_uppercase() {
+            out.push(' ');
+            out.extend(c.to_lowercase());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn definition_name(field: &Value) -> Option<&str> {
+    field["$ref"].as_str()?.strip_prefix("#/$defs/")
+}
+
+fn members<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    of[key].as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+fn items<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    of[key].as_array().into_iter().flatten()
+}
+
+fn is_required(of: &Value, name: &str) -> bool {
+    items(of, "required").any(|one| one == name)
+}
+
+fn described(of: &Value) -> String {
+    one_line(of["description"].as_str().unwrap_or_default())
+}
+
+/// What is said where the key is declared; failing that, what is said of its type.
+fn meaning(field: &Value, of: &Value) -> String {
+    let text = described(field);
+    if text.is_empty() { described(of) } else { text }
+}
+
+/// What is taken when the key is not there; nothing when that says nothing.
+fn default(key: &Value) -> String {
+    match &key["default"] {
+        Value::Null => String::new(),
+        Value::String(text) if text.is_empty() => String::new(),
+        Value::Array(all) if all.is_empty() => String::new(),
+        Value::Object(all) if all.is_empty() => String::new(),
+        Value::Object(all) => {
+            let members: Vec<String> = all.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            code(&format!("{{ {} }}", members.join(", ")))
+        }
+        other => code(&other.to_string()),
+    }
+}
+
+fn plain_kind(of: &Value) -> &'static str {
+    let is = |name: &str| of["type"] == name || items(of, "type").any(|one| *one == json!(name));
+    match () {
+        () if is("string") => "text",
+        () if is("integer") => "whole number",
+        () if is("number") => "number",
+        () if is("boolean") => "true or false",
+        () if is("object") => "table",
+        () => "any",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+
+    #[test]
+    fn the_real_schema_becomes_a_page() {
+        let page = page(&counterpart_hub::config::Config::schema());
+        for line in [
+            "\n### [hub]\n",
+            "\n### [hub.smtp]\n",
+            "\n### [connections.NAME]\n",
+            "\n### [ownership.KIND]\n",
+            "| `connector` * | text |  | Name of the connector. |",
+            "| `paused` | true or false | `false` |",
+            "| `smtp` | [section](#hubsmtp) |",
+            "| `state` * | [State](#state) |",
+            "| `shadow` | Does everything but the write",
+            "| `{ env = \"ENV\" }` | An environment variable. |",
+        ] {
+            assert!(page.contains(line), "{line}\n{page}");
+        }
+        for link in page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let there = page
+                .lines()
+                .filter_map(|line| line.strip_prefix("### "))
+                .any(|heading| heading.to_lowercase().replace(['[', ']', '.'], "").replace(' ', "") == link);
+            assert!(there, "dead link {link}");
         }
     }
 }

@@ -26,7 +26,13 @@ pub fn page() -> Result<String> {
             let m = &c.manifest;
             let link = format!("[{}](#{})", m.connector.title, anchor(c));
             let hooks = if m.webhooks.is_some() { "yes" } else { "no" };
-            vec![link, code(&c.name), m.connector.roles.join(", "), m.connector.api_version.clone(), hooks.into()]
+            vec![
+                link,
+                code(&c.name),
+                m.connector.roles.join(", "),
+                m.connector.api_version.clone(),
+                hooks.into(),
+            ]
         })
         .collect();
     page.push_str(&table(&["connector", "name", "usually", "API version", "webhooks"], &rows));
@@ -74,8 +80,11 @@ fn section(connector: &Connector, page: &mut String) {
     let secrets: Vec<_> =
         m.secrets.iter().map(|(name, s)| vec![named(name, s.required), s.help.clone()]).collect();
     titled("Secrets", table(&["secret", "meaning"], &secrets), page);
-    let maps: Vec<_> =
-        m.reference_maps.iter().map(|(name, map)| vec![named(name, map.required), map.help.clone()]).collect();
+    let maps: Vec<_> = m
+        .reference_maps
+        .iter()
+        .map(|(name, map)| vec![named(name, map.required), map.help.clone()])
+        .collect();
     titled("Maps", table(&["map", "what to what"], &maps), page);
     titled("Reads", table(&["stream", "kinds", "how often"], &reads(m)), page);
     titled("Writes", table(&["kind", "operations"], &writes(m)), page);

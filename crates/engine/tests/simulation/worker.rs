@@ -170,14 +170,8 @@ impl World {
         let epoch = self.epoch;
         let kept = match reply {
             Reply::Value(value) => {
-                self.maybe_crash(0.01);
-                if step.writes && epoch == self.epoch {
-                    let cleared = Effect::SetIntent { delivery: job.delivery.id, intent: None };
-                    if !self.hold(&work, vec![cleared]) {
-                        return;
-                    }
-                    self.maybe_crash(0.01);
-                }
+                // The intent stays until the confirmation: a crash now must not make the next run trust a lagging search.
+                self.maybe_crash(0.02);
                 job.answers.insert(step.name, value);
                 job.at += 1;
                 work.job = Some(job);
@@ -236,6 +230,7 @@ impl World {
             && totals::compare(&job.payload, &json!({ "total": total }), Decimal::ZERO).is_err()
         {
             effects.retain(|e| matches!(e, Effect::PutCounterpart(_)));
+            effects.push(Effect::SetIntent { delivery: job.delivery.id, intent: None });
             return self.review(work, &job.delivery, ReviewReason::TotalsDiffer, effects);
         }
         let mut ended = Vec::new();

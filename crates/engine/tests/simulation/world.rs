@@ -201,7 +201,7 @@ impl World {
             Event::Hint { order, event } => self.hint(name("shop"), "order", order.to_string(), event),
             Event::Poll => {
                 self.poll();
-                let every = if self.now < FAULTS_END { MINUTE } else { 10 * MINUTE };
+                let every = if self.now < FAULTS_END { MINUTE } else { HOUR };
                 self.later(every, Event::Poll);
             }
             Event::Wake => self.wake = Ms::MAX,

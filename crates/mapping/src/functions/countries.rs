@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 
 /// Every code and name, folded, with the alpha-2 code.
 static NAMES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
-    let aliases = ALIASES.iter().flat_map(|(code, names)| names.iter().map(|name| ((*name).to_owned(), *code)));
-    let table = TABLE.iter().flat_map(|(two, three, name)| [*two, *three, *name].map(|text| (fold(text), *two)));
+    let aliases =
+        ALIASES.iter().flat_map(|(code, names)| names.iter().map(|name| ((*name).to_owned(), *code)));
+    let table =
+        TABLE.iter().flat_map(|(two, three, name)| [*two, *three, *name].map(|text| (fold(text), *two)));
     aliases.chain(table).collect()
 });
 

@@ -10,6 +10,7 @@ use vrl::compiler::TypeDef;
 use vrl::compiler::function::Parameter;
 use vrl::compiler::value::Kind;
 use vrl::compiler::value::kind::{ARRAY, BYTES, Collection, INTEGER, OBJECT};
+use vrl::prelude::Bytes;
 use vrl::value::Value;
 
 use super::decimals::{NUMBER, add, divide, give, mul, too_large};
@@ -287,7 +288,8 @@ fn sum(args: &Arguments, _: &vrl::compiler::Context) -> Result<Value, Failure> {
 
 /// Money as an object.
 fn object(money: Money) -> Value {
-    let currency = Value::from(money.currency.code());
+    // A static text costs no allocation, and orders hold hundreds of amounts.
+    let currency = Value::Bytes(Bytes::from_static(money.currency.code().as_bytes()));
     Value::Object([("amount".into(), amount_text(money)), ("currency".into(), currency)].into())
 }
 
@@ -296,8 +298,9 @@ fn amount_text(mut money: Money) -> Value {
     if money.amount.is_zero() {
         money.amount.set_sign_positive(true);
     }
-    let text = money.to_string();
-    Value::from(text.split_once(' ').map_or(text.as_str(), |(amount, _)| amount))
+    let mut text = money.to_string();
+    text.truncate(text.find(' ').unwrap_or(text.len()));
+    Value::from(text)
 }
 
 fn failure(error: MoneyError) -> Failure {

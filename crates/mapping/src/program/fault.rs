@@ -71,8 +71,9 @@ pub(super) fn run_time(program: &Program, input: &Value, error: ExpressionError)
         // No program is longer than 256 KiB.
         (out.line, out.column) = (line as u32, column as u32);
     }
-    let call =
-        span.and_then(|span| program.0.calls.iter().find(|c| c.start == span.start() && c.end == span.end()));
+    let call = span.and_then(|span| {
+        program.0.found.calls.iter().find(|c| c.start == span.start() && c.end == span.end())
+    });
     match Failure::of(&notes) {
         Some(failure) => ours(&mut out, failure, call),
         None if out.kind == RunErrorKind::Aborted => out.message = message.into(),

@@ -3,13 +3,15 @@
 //! Never: judges types; VRL's compiler does.
 
 use vrl::parser::ast::{
-    Assignment, AssignmentTarget, Block, Container, Expr, FunctionCall, IfStatement, Literal, Node,
-    Predicate, Query, QueryTarget, RootExpr, Unary,
+    Assignment, AssignmentOp, AssignmentTarget, Block, Container, Expr, FunctionCall, IfStatement, Literal,
+    Node, Predicate, Query, QueryTarget, RootExpr, Unary,
 };
+use vrl::path::{OwnedValuePath, PathPrefix};
 
 use super::Source;
 use crate::diagnostic::Diagnostic;
 use crate::functions;
+use crate::value::Need;
 
 /// Longest program, in bytes.
 pub const MAX_TEXT: usize = 256 * 1024;
@@ -42,6 +44,16 @@ pub(super) struct CallSite {
     pub name: String,
     /// Keyword, if given, and text of each argument that is a path or a variable; nothing for other expressions.
     pub arguments: Vec<(Option<String>, Option<String>)>,
+}
+
+/// What a walk over a program found.
+pub(super) struct Found {
+    /// Its calls.
+    pub calls: Vec<CallSite>,
+    /// What it reads of its input.
+    pub input: Need,
+    /// What it reads of the metadata.
+    pub metadata: Need,
 }
 
 /// Checks a text before it is parsed, so that no text can make the parser recurse too deep.
@@ -132,11 +144,9 @@ fn is_operator(byte: u8) -> bool {
 }
 
 /// Walks a parsed program: counts its cost, refuses functions, and notes its calls.
-pub(super) fn program(
-    source: Source<'_>,
-    ast: &vrl::parser::Program,
-) -> Result<Vec<CallSite>, Vec<Diagnostic>> {
-    let mut walk = Walk { source, cost: 0, weight: 1, calls: Vec::new(), problems: Vec::new() };
+pub(super) fn program(source: Source<'_>, ast: &vrl::parser::Program) -> Result<Found, Vec<Diagnostic>> {
+    let found = Found { calls: Vec::new(), input: Need::default(), metadata: Need::default() };
+    let mut walk = Walk { source, cost: 0, weight: 1, found, problems: Vec::new() };
     for root in ast.iter() {
         if let RootExpr::Expr(expr) = root.inner() {
             walk.expr(expr);
@@ -148,14 +158,14 @@ pub(super) fn program(
         let help = "take loops out of loops: build an object keyed by what the inner loop looks for";
         walk.problems.push(Diagnostic::new(source.file, message).help(help));
     }
-    if walk.problems.is_empty() { Ok(walk.calls) } else { Err(walk.problems) }
+    if walk.problems.is_empty() { Ok(walk.found) } else { Err(walk.problems) }
 }
 
 struct Walk<'a> {
     source: Source<'a>,
     cost: u64,
     weight: u64,
-    calls: Vec<CallSite>,
+    found: Found,
     problems: Vec<Diagnostic>,
 }
 
@@ -177,13 +187,13 @@ impl Walk<'_> {
                 self.expr(&op.2);
             }
             Expr::Assignment(assignment) => match assignment.inner() {
-                Assignment::Single { target, expr, .. } => {
-                    self.target(target.inner());
+                Assignment::Single { target, op, expr } => {
+                    self.target(target.inner(), op);
                     self.expr(expr);
                 }
-                Assignment::Infallible { ok, err, expr, .. } => {
-                    self.target(ok.inner());
-                    self.target(err.inner());
+                Assignment::Infallible { ok, err, op, expr } => {
+                    self.target(ok.inner(), op);
+                    self.target(err.inner(), op);
                     self.expr(expr);
                 }
             },
@@ -231,9 +241,13 @@ impl Walk<'_> {
         }
     }
 
-    fn target(&mut self, target: &AssignmentTarget) {
-        if let AssignmentTarget::Query(query) = target {
-            self.query(query);
+    fn target(&mut self, target: &AssignmentTarget, op: &AssignmentOp) {
+        match target {
+            AssignmentTarget::Query(query) => self.query(query),
+            AssignmentTarget::External(Some(path)) => self.reads(path.prefix, &path.path),
+            // `. = x` replaces the input, `. |= x` adds to it.
+            AssignmentTarget::External(None) if matches!(op, AssignmentOp::Merge) => self.reads_everything(),
+            AssignmentTarget::External(None) | AssignmentTarget::Internal(..) | AssignmentTarget::Noop => {}
         }
     }
 
@@ -241,14 +255,31 @@ impl Walk<'_> {
         match query.target.inner() {
             QueryTarget::FunctionCall(call) => self.call(query.target.start(), query.target.end(), call),
             QueryTarget::Container(container) => self.container(container),
-            QueryTarget::Internal(_) | QueryTarget::External(_) => {}
+            QueryTarget::External(prefix) => self.reads(*prefix, query.path.inner()),
+            QueryTarget::Internal(_) => {}
         }
+    }
+
+    fn reads(&mut self, prefix: PathPrefix, path: &OwnedValuePath) {
+        match prefix {
+            PathPrefix::Event => self.found.input.add(path),
+            PathPrefix::Metadata => self.found.metadata.add(path),
+        }
+    }
+
+    fn reads_everything(&mut self) {
+        self.found.input.add(&OwnedValuePath::root());
+        self.found.metadata.add(&OwnedValuePath::root());
     }
 
     fn call(&mut self, start: usize, end: usize, call: &FunctionCall) {
         let name = call.ident.inner();
         if let Some((why, help)) = functions::refusal(name) {
             self.problem(start, format!("`{name}` cannot be called: {why}"), help);
+        }
+        if &**name == "unnest" {
+            // It gives the whole of what the path is in.
+            self.reads_everything();
         }
         let mut arguments = Vec::with_capacity(call.arguments.len());
         for (index, argument) in call.arguments.iter().enumerate() {
@@ -273,7 +304,7 @@ impl Walk<'_> {
             arguments.push((keyword, (path && text.len() <= 120).then(|| text.to_owned())));
             self.expr(&argument.expr);
         }
-        self.calls.push(CallSite { start, end, name: name.to_string(), arguments });
+        self.found.calls.push(CallSite { start, end, name: name.to_string(), arguments });
         if let Some(closure) = &call.closure {
             let weight = self.weight;
             self.weight = weight.saturating_mul(CLOSURE_FACTOR);

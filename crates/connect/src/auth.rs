@@ -6,18 +6,31 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use counterpart_model::delivery::FailureClass;
 use counterpart_model::redact::Redacted;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::connection::CallError;
 use crate::manifest::{Auth, AuthScheme};
 use crate::path::text_of;
+
+/// After a refused log-in none is tried for this long: a queue of waiting requests would lock the account.
+const REFUSED_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The session of one connection.
 #[derive(Default)]
 pub struct Session {
-    current: Mutex<Option<(Redacted<String>, Timestamp)>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The header's value and when it was got.
+    current: Option<(Redacted<String>, Timestamp)>,
+    /// The last refusal and when it came.
+    refusal: Option<(CallError, Timestamp)>,
 }
 
 impl Session {
@@ -25,19 +38,19 @@ impl Session {
     /// take what the first got.
     ///
     /// # Errors
-    /// As `login`.
-    pub async fn value<E, F>(
+    /// As `login`; for a while after a refusal, that refusal again.
+    pub async fn value<F>(
         &self,
         auth: &Auth,
         now: Timestamp,
         refused: Option<&Redacted<String>>,
         login: impl FnOnce() -> F,
-    ) -> Result<Redacted<String>, E>
+    ) -> Result<Redacted<String>, CallError>
     where
-        F: Future<Output = Result<Redacted<String>, E>>,
+        F: Future<Output = Result<Redacted<String>, CallError>>,
     {
-        let mut current = self.current.lock().await;
-        if let Some((value, since)) = current.as_ref() {
+        let mut state = self.state.lock().await;
+        if let Some((value, since)) = &state.current {
             let lifetime = auth.lifetime_s.and_then(|s| i64::try_from(s).ok()).map(SignedDuration::from_secs);
             let old = lifetime.is_some_and(|lifetime| now.duration_since(*since) >= lifetime);
             // Somebody else may have logged in anew while we were told that ours had expired.
@@ -46,10 +59,24 @@ impl Session {
                 return Ok(value.clone());
             }
         }
-        *current = None;
-        let value = login().await?;
-        *current = Some((value.clone(), now));
-        Ok(value)
+        state.current = None;
+        if let Some((refusal, at)) = &state.refusal
+            && now.duration_since(*at).abs() < REFUSED_PAUSE
+        {
+            return Err(refusal.clone());
+        }
+        match login().await {
+            Ok(value) => {
+                *state = State { current: Some((value.clone(), now)), refusal: None };
+                Ok(value)
+            }
+            Err(error) => {
+                if error.class == FailureClass::Unauthorised {
+                    state.refusal = Some((error.clone(), now));
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -125,7 +152,7 @@ mod tests {
         let get = async |refused: Option<&Redacted<String>>| {
             let login = || async {
                 let n = logins.fetch_add(1, Ordering::SeqCst);
-                Ok::<_, ()>(Redacted::new(format!("token{n}")))
+                Ok(Redacted::new(format!("token{n}")))
             };
             session.value(&auth, now, refused, login).await.unwrap()
         };
@@ -135,6 +162,25 @@ mod tests {
         assert_ne!(second, first);
         // A late one who was refused with the first token takes the second.
         assert_eq!(get(Some(&first)).await, second);
+        assert_eq!(logins.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_not_repeated_at_once() {
+        let (session, logins) = (Session::default(), AtomicU32::new(0));
+        let auth = auth(AuthScheme::Session);
+        let get = async |now: Timestamp| {
+            let login = || async {
+                logins.fetch_add(1, Ordering::SeqCst);
+                Err(CallError::not_sent(FailureClass::Unauthorised, "no"))
+            };
+            session.value(&auth, now, None, login).await.unwrap_err()
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        get(now).await;
+        get(now + SignedDuration::from_secs(29)).await;
+        assert_eq!(logins.load(Ordering::SeqCst), 1);
+        get(now + SignedDuration::from_secs(30)).await;
         assert_eq!(logins.load(Ordering::SeqCst), 2);
     }
 }

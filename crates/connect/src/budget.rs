@@ -22,11 +22,22 @@ pub enum Purpose {
     Polling,
 }
 
+/// A delivery does not wait longer than this for its turn: it gives its lane back instead.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// One connection's budget.
 pub struct Budget {
     at_a_time: Arc<Semaphore>,
+    /// Polling passes through this smaller gate first, so that it never holds all of the above.
+    polling: Arc<Semaphore>,
     limits: Limits,
     state: Mutex<State>,
+}
+
+/// Leave to have one request under way; given back when dropped.
+pub struct Permit {
+    _polling: Option<OwnedSemaphorePermit>,
+    _request: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Default)]
@@ -48,30 +59,51 @@ pub struct Reading {
 impl Budget {
     /// A full budget.
     pub fn new(limits: &Limits) -> Self {
+        let all = limits.concurrency.max(1);
+        // At least one for polling, and at least one for deliveries where there is more than one.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let share = ((all as f64 * (1.0 - limits.reserve.clamp(0.0, 0.9))).floor() as usize).clamp(1, all.max(2) - 1);
         Self {
-            at_a_time: Arc::new(Semaphore::new(limits.concurrency.max(1))),
+            at_a_time: Arc::new(Semaphore::new(all)),
+            polling: Arc::new(Semaphore::new(share)),
             limits: limits.clone(),
             state: Mutex::default(),
         }
     }
 
     /// Waits until a request may be sent, and counts it. The permit is kept until the answer is there.
-    pub async fn take(&self, purpose: Purpose) -> Option<OwnedSemaphorePermit> {
-        let permit = self.at_a_time.clone().acquire_owned().await.ok();
+    ///
+    /// # Errors
+    /// For a delivery that would have to wait for long: how long.
+    pub async fn take(&self, purpose: Purpose) -> Result<Permit, Duration> {
         loop {
-            let wait = {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now();
-                match self.wait(&mut state, purpose, now) {
-                    None => {
-                        state.sent.push_back(now);
-                        return permit;
-                    }
-                    Some(wait) => wait,
+            // Nothing is held while waiting for the window, so that others can pass.
+            while let Some(wait) = self.must_wait(purpose, false) {
+                if purpose == Purpose::Delivery && wait > PATIENCE {
+                    return Err(wait);
                 }
+                tokio::time::sleep(wait).await;
+            }
+            let polling = match purpose {
+                Purpose::Polling => self.polling.clone().acquire_owned().await.ok(),
+                Purpose::Delivery => None,
             };
-            tokio::time::sleep(wait).await;
+            let request = self.at_a_time.clone().acquire_owned().await.ok();
+            if self.must_wait(purpose, true).is_none() {
+                return Ok(Permit { _polling: polling, _request: request });
+            }
         }
+    }
+
+    /// How long to wait; when not at all and `count`, the request is counted.
+    fn must_wait(&self, purpose: Purpose, count: bool) -> Option<Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let wait = self.wait(&mut state, purpose, now);
+        if wait.is_none() && count && !self.limits.rates.is_empty() {
+            state.sent.push_back(now);
+        }
+        wait
     }
 
     fn wait(&self, state: &mut State, purpose: Purpose, now: Instant) -> Option<Duration> {
@@ -158,5 +190,26 @@ mod tests {
         assert_eq!(budget.wait(&mut state, Purpose::Polling, now), Some(Duration::from_secs(5)));
         assert_eq!(budget.wait(&mut state, Purpose::Delivery, now), None);
         assert_eq!(budget.wait(&mut state, Purpose::Polling, now + Duration::from_secs(6)), None);
+    }
+
+    #[tokio::test]
+    async fn polling_never_holds_every_request() {
+        let budget = Budget::new(&Limits { concurrency: 2, reserve: 0.0, ..Limits::default() });
+        let polling = budget.take(Purpose::Polling).await;
+        assert!(polling.is_ok());
+        assert_eq!(budget.polling.available_permits(), 0, "one of two is all that polling gets");
+        let delivery = budget.take(Purpose::Delivery).await;
+        assert!(delivery.is_ok());
+        drop((polling, delivery));
+        assert_eq!((budget.polling.available_permits(), budget.at_a_time.available_permits()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn a_delivery_does_not_wait_for_long() {
+        let budget = Budget::new(&Limits { rates: vec![Rate { requests: 1, per_s: 60 }], ..Limits::default() });
+        assert!(budget.take(Purpose::Delivery).await.is_ok());
+        let wait = budget.take(Purpose::Delivery).await.err();
+        assert!(wait.is_some_and(|w| w > Duration::from_secs(50)), "{wait:?}");
+        assert_eq!(budget.at_a_time.available_permits(), 4, "no permit leaks");
     }
 }

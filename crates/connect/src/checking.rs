@@ -116,7 +116,10 @@ impl Connection {
             FailureClass::Unauthorised => {
                 failed("credentials", error.message, "check the secrets of the connection and the rights of its user")
             }
-            _ if !error.sent => {
+            FailureClass::Throttled => {
+                failed("limits", error.message, "the system asks for patience: try again later, or lower what else uses its limits")
+            }
+            _ if error.status.is_none() => {
                 failed("reachable", error.message, "check `url`, the network and whether the system runs; local ones need allow_private")
             }
             _ => failed("answer", error.message, "the system answers, but not as the connector expects: check `url`, its version and its settings"),

@@ -46,16 +46,16 @@ fn applies(rule: &ErrorRule, answer: &Answer, kind: RequestKind) -> bool {
     }
     let Some(at) = &rule.at else { return !rule.status.is_empty() || rule.on.is_some() };
     let Ok(path) = at.parse::<Path>() else { return false };
-    let found = path.find(&answer.raw);
     let tests_value = rule.equals.is_some() || !rule.one_of.is_empty() || rule.prefix.is_some();
-    let text = found.and_then(text_of);
     if !tests_value {
-        return found.is_some() == rule.exists.unwrap_or(true);
+        return path.find(&answer.raw).is_some() == rule.exists.unwrap_or(true);
     }
-    let Some(text) = text else { return false };
-    rule.equals.as_ref().is_none_or(|value| *value == text)
-        && (rule.one_of.is_empty() || rule.one_of.contains(&text))
-        && rule.prefix.as_ref().is_none_or(|prefix| text.starts_with(prefix.as_str()))
+    // One of several errors is enough: which comes first is chance.
+    path.find_all(&answer.raw).into_iter().filter_map(text_of).any(|text| {
+        rule.equals.as_ref().is_none_or(|value| *value == text)
+            && (rule.one_of.is_empty() || rule.one_of.contains(&text))
+            && rule.prefix.as_ref().is_none_or(|prefix| text.starts_with(prefix.as_str()))
+    })
 }
 
 fn fault(rule: &ErrorRule, answer: &Answer) -> Fault {
@@ -83,7 +83,7 @@ fn by_status(manifest: &Manifest, answer: &Answer) -> Result<(), Fault> {
                 Driver::JsonRpc => answer.raw.get("error"),
                 Driver::Rest => None,
             };
-            match error.filter(|e| !e.is_null()) {
+            match error.filter(|e| !e.is_null() && e.as_array().is_none_or(|list| !list.is_empty())) {
                 None => return Ok(()),
                 Some(_) => ErrorClass::Rejected,
             }
@@ -99,9 +99,14 @@ fn by_status(manifest: &Manifest, answer: &Answer) -> Result<(), Fault> {
     Err(Fault { class, message: said(answer), field: None, retry_after })
 }
 
-/// `Retry-After` in seconds; a date is not understood and then the schedule decides.
+/// `Retry-After`: seconds, or a date, which is held against the answer's own `Date` so that clocks do not matter.
 fn told(answer: &Answer) -> Option<SignedDuration> {
-    let seconds: i64 = answer.headers.get("retry-after")?.trim().parse().ok()?;
+    let text = answer.headers.get("retry-after")?.trim();
+    let moment = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
+    let seconds = match text.parse::<i64>() {
+        Ok(seconds) => seconds,
+        Err(_) => moment(text)?.duration_since(moment(answer.headers.get("date")?)?).as_secs(),
+    };
     Some(SignedDuration::from_secs(seconds.clamp(0, 86_400)))
 }
 
@@ -130,12 +135,20 @@ fn said(answer: &Answer) -> String {
     }
 }
 
+/// One line of bounded length, without what looks like somebody's address or telephone number: what a system says of
+/// a customer's data must not end up in logs.
 fn shorten(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = text.split_whitespace().take(200).map(masked).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
     }
+}
+
+fn masked(word: &str) -> &str {
+    let address = word.split_once('@').is_some_and(|(_, host)| host.contains('.'));
+    let telephone = word.contains('+') && word.bytes().filter(u8::is_ascii_digit).count() > 6;
+    if address || telephone { "[redacted]" } else { word }
 }
 
 #[cfg(test)]
@@ -183,6 +196,11 @@ mod tests {
         busy.headers.insert("retry-after".into(), "7".into());
         let fault = classify(&m, &busy, RequestKind::Read).unwrap_err();
         assert_eq!((fault.class, fault.retry_after), (C::Throttled, Some(SignedDuration::from_secs(7))));
+        busy.headers.insert("retry-after".into(), "Wed, 25 Nov 2026 10:00:30 GMT".into());
+        assert_eq!(classify(&m, &busy, RequestKind::Read).unwrap_err().class, C::Transient, "no date to compare");
+        busy.headers.insert("date".into(), "Wed, 25 Nov 2026 10:00:00 GMT".into());
+        let fault = classify(&m, &busy, RequestKind::Read).unwrap_err();
+        assert_eq!(fault.retry_after, Some(SignedDuration::from_secs(30)));
     }
 
     #[test]
@@ -190,9 +208,18 @@ mod tests {
         let gql = answer(200, json!({"data": null, "errors": [{"message": "no"}]}));
         let fault = classify(&manifest("graphql", ""), &gql, RequestKind::Read).unwrap_err();
         assert_eq!((fault.class, fault.message.as_str()), (ErrorClass::Rejected, "HTTP 200: no"));
+        let fine = answer(200, json!({"data": {}, "errors": []}));
+        assert!(classify(&manifest("graphql", ""), &fine, RequestKind::Read).is_ok());
         let rpc = answer(200, json!({"error": ["UserError", ["Not so", "", null]]}));
         let fault = classify(&manifest("json-rpc", ""), &rpc, RequestKind::Read).unwrap_err();
         assert_eq!(fault.message, "HTTP 200: Not so");
+    }
+
+    #[test]
+    fn what_is_said_names_nobody() {
+        let text = "no  customer <ada@example.com>, tel\n+49-30-1234567: order 1234567890123 @home";
+        assert_eq!(shorten(text), "no customer [redacted] tel [redacted] order 1234567890123 @home");
+        assert_eq!(shorten(&"ä".repeat(400)).chars().count(), 301);
     }
 
     #[test]
@@ -228,7 +255,6 @@ class = "transient"
         assert_eq!(class(json!({}), 400, RequestKind::Write), Some(ErrorClass::Rejected));
         let one = json!({"errors": [{"extensions": {"code": "FORBIDDEN"}}]});
         assert_eq!(class(one, 200, RequestKind::Read), Some(ErrorClass::Unauthorised));
-        // `*` takes the first that is there; the code of the first error decides.
-        assert_eq!(class(forbidden, 200, RequestKind::Read), Some(ErrorClass::Rejected));
+        assert_eq!(class(forbidden, 200, RequestKind::Read), Some(ErrorClass::Unauthorised));
     }
 }

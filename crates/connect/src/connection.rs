@@ -326,7 +326,7 @@ impl Inner {
         let manifest = &self.connector.manifest;
         let session = manifest.auth.scheme == AuthScheme::Session;
         let token = if session { Some(self.log_in(None).await.map_err(|e| (e, None))?) } else { None };
-        match self.send(request, kind, purpose, timeout, token.as_ref()).await {
+        let sent = match self.send(request, kind, purpose, timeout, token.as_ref()).await {
             Err((fault, status, true)) if session => {
                 // One new log-in, one repetition: nothing was done with an expired session.
                 let token = self.log_in(token.as_ref()).await.map_err(|e| (e, None))?;
@@ -334,9 +334,22 @@ impl Inner {
                     .await
                     .map_err(|(fault2, status2, _)| failed(fault2, status2.or(status), fault.message.clone()))
             }
-            Err((fault, status, _)) => Err(failed(fault, status, String::new())),
-            Ok(answer) => Ok(answer),
-        }
+            other => other.map_err(|(fault, status, _)| failed(fault, status, String::new())),
+        };
+        sent.map_err(|(mut error, field)| {
+            // A reading request can be repeated, whatever became of it.
+            if kind == RequestKind::Read && error.class == FailureClass::Unknown {
+                error.class = FailureClass::Transient;
+            }
+            error.message = self.without_secrets(error.message, token.as_ref());
+            (error, field)
+        })
+    }
+
+    /// Some systems repeat in an error what they were sent.
+    fn without_secrets(&self, message: String, token: Option<&Redacted<String>>) -> String {
+        let secrets = self.secrets.values().chain(token).map(|s| s.reveal().as_str());
+        secrets.filter(|secret| secret.len() > 3).fold(message, |text, secret| text.replace(secret, "[redacted]"))
     }
 
     async fn log_in(&self, refused: Option<&Redacted<String>>) -> Result<Redacted<String>, CallError> {
@@ -366,10 +379,14 @@ impl Inner {
             .await
             .map_err(|(fault, status, _)| {
                 let mut error = failed(fault, status, String::new()).0;
-                if error.class == FailureClass::Rejected {
-                    error.class = FailureClass::Unauthorised;
-                }
-                error
+                error.message = self.without_secrets(format!("log-in: {}", error.message), None);
+                error.class = match error.class {
+                    FailureClass::Rejected => FailureClass::Unauthorised,
+                    FailureClass::Unknown => FailureClass::Transient,
+                    class => class,
+                };
+                // Whatever was asked for was not asked yet.
+                CallError { sent: false, ..error }
             })?;
         let value = self.run(token, &answer.input(&input), &meta).map_err(|_| broken("was not accepted"))?;
         match value.as_str().filter(|text| !text.is_empty()) {
@@ -405,7 +422,11 @@ impl Inner {
         if let Some(token) = token {
             plain.headers.push(auth::session_header(&manifest.auth, token));
         }
-        let permit = self.budget.take(purpose).await;
+        let permit = self.budget.take(purpose).await.map_err(|wait| {
+            let message = "the connection's budget is used up for now".to_owned();
+            let retry_after = SignedDuration::try_from(wait).ok();
+            (Fault { class: ErrorClass::Throttled, message, field: None, retry_after }, None, false)
+        })?;
         let sent = self.http.send(&plain, timeout).await;
         drop(permit);
         let raw = sent.map_err(|error| match error {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use counterpart_mapping::json::read_json;
+use counterpart_mapping::json::{read_json, write_json};
 use serde_json::{Map, Value, json};
 
 use crate::http::{Plain, Raw};
@@ -65,8 +65,21 @@ pub fn request(
     };
     let mut plain = Plain { method: "POST".into(), path: endpoint.to_owned(), ..Plain::default() };
     plain.headers = headers(fields)?;
-    set_json(&mut plain, &body)?;
+    let within = if driver == Driver::Graphql { "variables" } else { "params" };
+    set_json(&mut plain, &body, &numbers(fields, within)?)?;
     Ok(plain)
+}
+
+/// Paths below `within` whose decimal texts become number tokens.
+fn numbers(fields: &Map<String, Value>, within: &str) -> Result<Vec<String>, String> {
+    let Some(paths) = fields.get("numbers") else { return Ok(Vec::new()) };
+    let wrong = || "`numbers` must be a list of paths such as `lines[].price`".to_owned();
+    let full = |path: &Value| {
+        let path = path.as_str().ok_or_else(wrong)?;
+        let dot = if within.is_empty() || path.starts_with('[') { "" } else { "." };
+        Ok(format!("{within}{dot}{path}"))
+    };
+    paths.as_array().ok_or_else(wrong)?.iter().map(full).collect()
 }
 
 fn graphql(fields: &Map<String, Value>, files: &BTreeMap<String, String>) -> Result<Value, String> {
@@ -99,13 +112,19 @@ fn rest(fields: &Map<String, Value>) -> Result<Plain, String> {
         plain.headers.push(("content-type".into(), "application/x-www-form-urlencoded".into()));
         plain.body = Some(encoded.into_bytes());
     } else if let Some(body) = fields.get("body").filter(|body| !body.is_null()) {
-        set_json(&mut plain, body)?;
+        set_json(&mut plain, body, &numbers(fields, "")?)?;
     }
     Ok(plain)
 }
 
-fn set_json(plain: &mut Plain, body: &Value) -> Result<(), String> {
-    plain.body = Some(serde_json::to_vec(body).map_err(|e| e.to_string())?);
+fn set_json(plain: &mut Plain, body: &Value, numbers: &[String]) -> Result<(), String> {
+    let bytes = if numbers.is_empty() {
+        serde_json::to_vec(body).map_err(|e| e.to_string())?
+    } else {
+        let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        write_json(body, &numbers).map_err(|e| e.to_string())?
+    };
+    plain.body = Some(bytes);
     plain.headers.push(("content-type".into(), "application/json".into()));
     plain.headers.push(("accept".into(), "application/json".into()));
     Ok(())
@@ -198,6 +217,17 @@ mod tests {
         )
         .unwrap();
         assert_eq!(form.body.unwrap(), b"a=b+c");
+        // Number tokens where the target wants them, digit for digit.
+        let exact = |driver, fields: Value| {
+            String::from_utf8(request(driver, "/x", "", &files(), &fields).unwrap().body.unwrap()).unwrap()
+        };
+        let order = json!({"lines": [{"price": "12.50"}]});
+        let rest = exact(Driver::Rest, json!({"path": "/x", "body": order, "numbers": ["lines[].price"]}));
+        assert_eq!(rest, r#"{"lines":[{"price":12.50}]}"#);
+        let rpc = exact(Driver::JsonRpc, json!({"method": "m", "params": [order], "numbers": ["[].lines[].price"]}));
+        assert!(rpc.contains(r#""price":12.50"#), "{rpc}");
+        let gql = exact(Driver::Graphql, json!({"query": "q", "variables": order, "numbers": ["lines[].price"]}));
+        assert!(gql.contains(r#""price":12.50"#), "{gql}");
         // A plain request works with every driver.
         assert_eq!(
             request(Driver::Graphql, "/api", "2.0", &files(), &json!({"path": "/health"})).unwrap().path,

@@ -63,13 +63,20 @@ impl Http {
     /// When the address must not be spoken to.
     pub fn new(base: &Url, allow_private: bool, max_answer: usize) -> Result<Self, String> {
         guard::check_url(base, allow_private).map_err(|e| e.to_string())?;
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err("the address must not hold `?` or `#`".into());
+        }
         // Another part of the program may have installed a provider already: then that one serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .dns_resolver(std::sync::Arc::new(GuardedResolver { allow_private }))
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy would be the only address that the guard sees.
+            .no_proxy()
             .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(30))
+            // Shorter than what servers commonly allow, so that a request seldom meets a connection that is being
+            // closed, which leaves open whether it was received.
+            .pool_idle_timeout(Duration::from_secs(4))
             .user_agent(concat!("counterpart/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| format!("no HTTP client can be made: {e}"))?;
@@ -126,12 +133,18 @@ impl Http {
         if !plain.path.is_empty() && !plain.path.starts_with('/') {
             return Err(bad("must begin with `/`"));
         }
-        if plain.path.split(['/', '?', '#']).any(|part| part == "..") {
-            return Err(bad("must not hold `..`"));
+        let (path, _) = plain.path.split_once('?').unwrap_or((&plain.path, ""));
+        // As the URL standard reads it: encoded dots are dots, a backslash is a slash.
+        let dots = path.to_ascii_lowercase().replace("%2e", ".");
+        if dots.split(['/', '\\']).any(|part| part == ".." || part == ".") {
+            return Err(bad("must not hold `.` or `..`"));
+        }
+        if plain.path.contains('#') {
+            return Err(bad("must not hold `#`"));
         }
         let text = format!("{}{}", self.base.as_str().trim_end_matches('/'), plain.path);
         let mut url = Url::parse(&text).map_err(|_| bad("makes no valid address"))?;
-        if url.host() != self.base.host() || url.port() != self.base.port() {
+        if url.scheme() != self.base.scheme() || url.host() != self.base.host() || url.port() != self.base.port() {
             return Err(bad("leads to another host"));
         }
         if !plain.query.is_empty() {
@@ -157,5 +170,30 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
         NoAnswer::BadRequest(why)
     } else {
         NoAnswer::Unclear(format!("the connection broke: {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_path_stays_below_the_address() {
+        let http = Http::new(&Url::parse("https://shop.example.com/base/").unwrap(), false, 10).unwrap();
+        let url = |path: &str| http.url(&Plain { path: path.into(), ..Plain::default() }).map(|u| u.to_string());
+        assert_eq!(url("/orders/7?a=1").unwrap(), "https://shop.example.com/base/orders/7?a=1");
+        assert_eq!(url("").unwrap(), "https://shop.example.com/base");
+        assert_eq!(url("/a..b/..c?x=..").unwrap(), "https://shop.example.com/base/a..b/..c?x=..");
+        for bad in ["orders", "@evil.example/", "/../x", "/a/..", "/%2e%2E/x", "/a\\..\\x", "/x#y", ".evil.example/", "/."] {
+            assert!(matches!(url(bad), Err(NoAnswer::BadRequest(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_only_an_address() {
+        for bad in ["https://shop.example.com/?x=1", "https://shop.example.com/#a", "http://shop.example.com/"] {
+            assert!(Http::new(&Url::parse(bad).unwrap(), false, 10).is_err(), "{bad}");
+        }
     }
 }

@@ -28,6 +28,13 @@ impl Path {
         first(&self.0, value).filter(|found| !found.is_null())
     }
 
+    /// Every value that the path leads to, in document order; null counts as absent.
+    pub fn find_all<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
+        let mut found = Vec::new();
+        every(&self.0, value, &mut found);
+        found
+    }
+
     /// As [`Path::find`], as text: a string as it is, a number or boolean as JSON writes it.
     pub fn find_text(&self, value: &Value) -> Option<String> {
         self.find(value).and_then(text_of)
@@ -69,6 +76,24 @@ fn first<'a>(parts: &[Part], value: &'a Value) -> Option<&'a Value> {
             list.iter().find_map(|inner| first(rest, inner).filter(|v| !v.is_null()))
         }
         _ => None,
+    }
+}
+
+fn every<'a>(parts: &[Part], value: &'a Value, found: &mut Vec<&'a Value>) {
+    let Some((part, rest)) = parts.split_first() else {
+        if !value.is_null() {
+            found.push(value);
+        }
+        return;
+    };
+    match (part, value) {
+        (Part::Key(key), Value::Object(map)) => map.get(key).into_iter().for_each(|v| every(rest, v, found)),
+        (Part::Index(index), Value::Array(list)) => {
+            list.get(*index).into_iter().for_each(|v| every(rest, v, found));
+        }
+        (Part::Any, Value::Object(map)) => map.values().for_each(|v| every(rest, v, found)),
+        (Part::Any, Value::Array(list)) => list.iter().for_each(|v| every(rest, v, found)),
+        _ => {}
     }
 }
 
@@ -142,6 +167,8 @@ mod tests {
         check(".error[0]", Some("UserError"));
         check(".error[1][0]", Some("msg"));
         check(".error", None);
+        let all = |path: &str| path.parse::<Path>().unwrap().find_all(&value).len();
+        assert_eq!((all(".list[*].c"), all(".data.*.*"), all(".none.*")), (1, 3, 0));
         let list = json!([7]);
         assert_eq!(".[0]".parse::<Path>().unwrap().find_text(&list).as_deref(), Some("7"));
         assert_eq!(".".parse::<Path>().unwrap().find(&list), Some(&list));

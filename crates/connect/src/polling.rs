@@ -1,6 +1,6 @@
 //! Reads a stream page by page: rounds with a common start, a high-water mark that moves when a round is complete.
 //!
-//! Never: skips what moved while it was paging; moves the mark early.
+//! Never: skips what moved while it was paging; moves the mark past what was not read.
 
 use counterpart_model::delivery::FailureClass;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::budget::Purpose;
 use crate::connection::{CallError, Connection};
-use crate::manifest::{PageStyle, RequestKind, Stream};
+use crate::manifest::{Code, PageStyle, RequestKind, Stream};
 use crate::path::text_of;
 use crate::places::READ_BEGAN;
 use crate::reading::{Item, item};
@@ -55,6 +55,12 @@ struct Round {
     last: Option<String>,
     #[serde(default)]
     restarts: u32,
+    /// Marks have come in ascending order so far, so that all below the highest has been seen.
+    #[serde(default)]
+    unsorted: bool,
+    /// Something may have been missed: the mark does not move at the end.
+    #[serde(default)]
+    slipped: bool,
 }
 
 impl Connection {
@@ -97,17 +103,31 @@ impl Connection {
         for entry in &found {
             ids.push(text_of(&run(&stream.id, entry)?));
         }
-        if overlap == 1 && round.restarts < RESTARTS && ids.first() != Some(&round.last) {
-            // Rows moved: what slipped over the page's edge would be missed.
-            let restarts = round.restarts + 1;
-            round = Round { restarts, high: round.high, ..begin(stream, &state.mark, now) };
-            state.round = Some(round);
-            return Ok(Page { read_began: now, items: Vec::new(), cursor: json!(state), more: true });
+        let mut fresh = 0;
+        if overlap == 1 {
+            // The page begins with the last one's last item. Where it stands later, rows came in before it and some are
+            // here twice; where it is gone, rows left, and one may have slipped over the page's edge.
+            match ids.iter().position(|id| *id == round.last) {
+                Some(at) => fresh = at + 1,
+                None if round.restarts < RESTARTS => {
+                    let restarts = round.restarts + 1;
+                    if !round.unsorted && marked(stream).is_some() {
+                        // What has been read is complete up to its highest mark: the new round begins there.
+                        state.mark = higher(state.mark, round.high);
+                    }
+                    state.round = Some(Round { restarts, ..begin(stream, &state.mark, now) });
+                    return Ok(Page { read_began: now, items: Vec::new(), cursor: json!(state), more: true });
+                }
+                None => round.slipped = true,
+            }
         }
         let mut items = Vec::new();
-        for (entry, id) in found.iter().zip(&ids) {
-            if let Some(mark) = stream.mark.as_ref().filter(|m| m.text != READ_BEGAN) {
-                round.high = higher(std::mem::take(&mut round.high), run(mark, entry)?);
+        for (entry, id) in found.iter().zip(&ids).skip(fresh) {
+            if let Some(mark) = marked(stream) {
+                let mark = plausible(run(mark, entry)?, round.began);
+                let before = std::mem::take(&mut round.high);
+                round.high = higher(before.clone(), mark.clone());
+                round.unsorted |= !mark.is_null() && round.high == before && mark != before;
             }
             if let Some(id) = id {
                 items.push(item(id.clone(), entry));
@@ -133,7 +153,9 @@ impl Connection {
             round.next = next;
             state.round = Some(round);
         } else {
-            state.mark = finished(stream, state.mark, &round);
+            if !round.slipped {
+                state.mark = finished(stream, state.mark, &round);
+            }
         }
         let mut page = Page { read_began: now, items, cursor: json!(state), more };
         if let Some(fetch) = &stream.fetch {
@@ -156,6 +178,22 @@ fn begin(stream: &Stream, mark: &Value, now: Timestamp) -> Round {
         high: Value::Null,
         last: None,
         restarts: 0,
+        unsorted: false,
+        slipped: false,
+    }
+}
+
+/// The program that gives an item's mark.
+fn marked(stream: &Stream) -> Option<&Code> {
+    stream.mark.as_ref().filter(|m| m.text != READ_BEGAN)
+}
+
+/// A time that lies in the future by more than any clock is wrong would stop the stream until then.
+fn plausible(mark: Value, began: Timestamp) -> Value {
+    let latest = began.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+    match mark.as_str().and_then(|text| text.parse::<Timestamp>().ok()) {
+        Some(at) if at > latest => json!(began),
+        _ => mark,
     }
 }
 

@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use counterpart_mapping::json::read_json;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -24,6 +23,8 @@ pub struct Verified {
     pub topic: String,
     /// Unique within connection and topic.
     pub event_id: String,
+    /// When it happened there, as far as the webhook says so.
+    pub occurred_at: Option<Timestamp>,
 }
 
 /// Why a webhook is not taken.
@@ -80,7 +81,8 @@ impl Connection {
             })?,
             None => hex::encode(Sha256::digest(body)),
         };
-        Ok(Verified { topic, event_id })
+        let occurred_at = hooks.occurred_at.as_ref().and_then(at).and_then(|text| moment(&text));
+        Ok(Verified { topic, event_id, occurred_at })
     }
 }
 
@@ -94,13 +96,14 @@ fn verify(
 ) -> Result<(), WebhookError> {
     let header = |name: &Option<String>| name.as_ref().and_then(|n| headers.get(&n.to_lowercase()));
     let timestamp = signature.timestamp.as_ref().and_then(|place| header(&place.header));
+    let in_body = |place: &Location| {
+        let path: Path = place.body.as_ref()?.parse().ok()?;
+        path.find_text(&read_json(body).ok()?)
+    };
     match signature.scheme {
         SignatureScheme::Token => {
             let token = match &signature.token {
-                Some(Location { body: Some(path), .. }) => {
-                    let json: Value = read_json(body).map_err(|_| WebhookError::BadSignature)?;
-                    path.parse::<Path>().ok().and_then(|p| p.find_text(&json))
-                }
+                Some(place) if place.body.is_some() => in_body(place),
                 Some(place) => header(&place.header).cloned(),
                 None => header(&signature.header).cloned(),
             };
@@ -134,8 +137,8 @@ fn verify(
         }
     }
     if let (Some(place), Some(most)) = (&signature.timestamp, signature.max_age_s) {
-        let text = header(&place.header).ok_or(WebhookError::TooOld)?;
-        let at = moment(text).ok_or(WebhookError::TooOld)?;
+        let text = timestamp.cloned().or_else(|| in_body(place)).ok_or(WebhookError::TooOld)?;
+        let at = moment(&text).ok_or(WebhookError::TooOld)?;
         if at.duration_since(now).abs().as_secs() > i64::try_from(most).unwrap_or(i64::MAX) {
             return Err(WebhookError::TooOld);
         }
@@ -234,6 +237,19 @@ mod tests {
         // A fresh time with an old signature.
         let old = check(&timed, &[("x-signature", &sign("1799999000")), ("x-time", "1800000000")], BODY);
         assert_eq!(old, Err(WebhookError::BadSignature));
+    }
+
+    #[test]
+    fn the_time_may_stand_in_the_signed_body() {
+        let timed = signature("timestamp = { body = \".at\" }\nmax_age_s = 300");
+        let try_at = |at: &str| {
+            let body = format!(r#"{{"at":"{at}"}}"#);
+            let header = hex::encode(digest(body.as_bytes()));
+            check(&timed, &[("x-signature", &header)], body.as_bytes())
+        };
+        assert_eq!(try_at("2027-01-15T08:00:00Z"), Ok(()));
+        assert_eq!(try_at("2027-01-15T07:00:00Z"), Err(WebhookError::TooOld));
+        assert_eq!(try_at("never"), Err(WebhookError::TooOld));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Hub {
             .replace("@GUEST@", &places.guest.to_string())
             .replace("@ORDERS@", orders);
         fs::write(self.folder.join("counterpart.toml"), text)?;
-        self.command(&["apply"]).map(|_| ())
+        self.command(&["apply", "--yes"]).map(|_| ())
     }
 
     /// Starts it and waits until it says that it is ready.

@@ -44,7 +44,7 @@ pub(crate) enum Broken {
     LagWait,
     /// Record versions are written without compare-and-swap.
     Cas,
-    /// Lanes are worked without leases.
+    /// Leases run out while they are worked under, and nobody checks.
     Lease,
     /// What a system said before is forgotten: everything it says is an edit.
     Echo,

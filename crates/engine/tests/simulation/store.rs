@@ -138,8 +138,7 @@ impl Store {
         let lanes: BTreeSet<Lane> = self.open.iter().map(|id| self.deliveries[id].spec.lane.clone()).collect();
         let mut leased = Vec::new();
         for lane in lanes {
-            let free = self.broken == Broken::Lease
-                || self.lanes.get(&lane).is_none_or(|(token, held)| *token == 0 || *held <= now);
+            let free = self.lanes.get(&lane).is_none_or(|(token, held)| *token == 0 || *held <= now);
             if free && self.head(&lane, now).is_some() {
                 let token = self.sequence();
                 self.lanes.insert(lane.clone(), (token, until));

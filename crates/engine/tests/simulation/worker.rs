@@ -67,7 +67,8 @@ fn steps(kind: Kind, action: Action) -> Vec<StepSpec> {
 
 impl World {
     pub fn lease_round(&mut self) {
-        let leased = self.store.lease(stamp(self.now), stamp(self.now + 90_000));
+        let held = if self.store.broken == Broken::Lease { 1_000 } else { 90_000 };
+        let leased = self.store.lease(stamp(self.now), stamp(self.now + held));
         for (lane, token) in leased {
             let id = self.id();
             self.works.insert(id, Work { lane, token, done: BTreeSet::new(), job: None });

@@ -2,7 +2,7 @@
 //!
 //! Never: talks to a system; takes a folder with a program that does not compile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,12 +54,24 @@ impl Catalog {
     /// # Errors
     /// Every problem of every folder.
     pub fn load(overlay: &BTreeMap<String, String>) -> Result<Self, CatalogError> {
-        let mut folders = shipped();
-        for (path, text) in overlay {
-            if let Some((folder, file)) = path.split_once('/') {
-                folders.entry(folder.to_owned()).or_default().insert(file.to_owned(), text.clone());
-            }
-        }
+        Self::compile(folders(overlay))
+    }
+
+    /// As [`Catalog::load`], of some connectors only: a start compiles what it uses, and a folder that nobody uses
+    /// cannot keep it from starting. Names that do not exist are left out.
+    ///
+    /// # Errors
+    /// Every problem of every folder that is wanted.
+    pub fn load_only(
+        overlay: &BTreeMap<String, String>,
+        wanted: &BTreeSet<String>,
+    ) -> Result<Self, CatalogError> {
+        let mut folders = folders(overlay);
+        folders.retain(|name, _| wanted.contains(name));
+        Self::compile(folders)
+    }
+
+    fn compile(folders: BTreeMap<String, BTreeMap<String, String>>) -> Result<Self, CatalogError> {
         let mut connectors = BTreeMap::new();
         let mut diagnostics = Vec::new();
         for (name, files) in folders {
@@ -102,6 +114,22 @@ impl Catalog {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Connector>> {
         self.connectors.values()
     }
+}
+
+/// Names of the connectors there are, sorted; whether they can be loaded is another question.
+pub fn names(overlay: &BTreeMap<String, String>) -> Vec<String> {
+    folders(overlay).into_keys().collect()
+}
+
+/// The shipped folders with the overlay's files on top.
+fn folders(overlay: &BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut folders = shipped();
+    for (path, text) in overlay {
+        if let Some((folder, file)) = path.split_once('/') {
+            folders.entry(folder.to_owned()).or_default().insert(file.to_owned(), text.clone());
+        }
+    }
+    folders
 }
 
 /// Files of the shipped folders: folder, then path inside it.

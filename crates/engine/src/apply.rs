@@ -540,7 +540,9 @@ fn holds(input: &ApplyInput<'_>, record: &Record) -> Option<Effect> {
     let mut rows = stock::reservations(record.id, &record.payload, store, input.location, before);
     if !goes_to_the_owner(input, record, store) {
         // The owner's next figure includes it, or never will: waiting for our own delivery would have no end.
-        rows.iter_mut().filter(|row| row.confirmed_at.is_none()).for_each(|row| row.confirmed_at = Some(input.now));
+        rows.iter_mut()
+            .filter(|row| row.confirmed_at.is_none())
+            .for_each(|row| row.confirmed_at = Some(input.now));
     }
     (rows != *before).then_some(Effect::PutReservations { order: record.id, rows })
 }

@@ -1,3 +1,5 @@
+//! Tests of [`super`]: one change at a time.
+
 #![allow(clippy::unwrap_used)]
 use counterpart_model::ids::ExternalId;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Tests of [`super`]: tables of what a try means.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::fixtures::{at, counterpart, delivery, flow, name, record};
@@ -84,10 +86,19 @@ fn an_intent_is_settled_before_anything_is_sent_again() {
         assert_eq!(next_step(&step(idempotency), &pending, at(now)), expect, "{idempotency:?} at {now}");
     }
     let two = [
-        StepSpec { name: "make".into(), writes: true, idempotency: Idempotency::LaggedLookup(30), timeout_s: 10 },
+        StepSpec {
+            name: "make".into(),
+            writes: true,
+            idempotency: Idempotency::LaggedLookup(30),
+            timeout_s: 10,
+        },
         StepSpec { name: "create".into(), writes: true, idempotency: Idempotency::Upsert, timeout_s: 10 },
     ];
-    assert_eq!(next_step(&two, &pending, at(1)), StepPlan::VerifyAt(at(40)), "the step before it may be seen late");
+    assert_eq!(
+        next_step(&two, &pending, at(1)),
+        StepPlan::VerifyAt(at(40)),
+        "the step before it may be seen late"
+    );
     let fresh = delivery(&order, &flow, None);
     assert_eq!(next_step(&step(Idempotency::None), &fresh, at(0)), StepPlan::Go);
     // A clock set back by a day: it waits no longer than it would have from now.

@@ -32,8 +32,6 @@ pub struct Active {
     pub links: BTreeMap<ConnectionName, Arc<Link>>,
     /// Programs of the flows.
     pub flows: BTreeMap<FlowName, FlowPrograms>,
-    /// Connectors there are.
-    pub catalog: Catalog,
 }
 
 /// A connection with what was declared about it.
@@ -68,13 +66,16 @@ impl Active {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Vec<String>> {
         let config = Config::parse(path, &bundle.config).map_err(|e| vec![e.to_string()])?;
-        let catalog = Catalog::load(&bundle.overlays())
+        let overlays = bundle.overlays();
+        let used = config.connections.values().map(|c| c.connector.clone()).collect();
+        let catalog = Catalog::load_only(&overlays, &used)
             .map_err(|e| e.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let base = path.parent().unwrap_or(Path::new("."));
         let mut problems = Vec::new();
+        let known = counterpart_connect::catalog::names(&overlays);
         let mut links = BTreeMap::new();
         for (name, declared) in &config.connections {
-            match link(name, declared, &catalog, base, stored, clock) {
+            match link(name, declared, &catalog, &known, base, stored, clock) {
                 Ok(link) => drop(links.insert(name.clone(), Arc::new(link))),
                 Err(found) => problems.extend(found),
             }
@@ -91,7 +92,7 @@ impl Active {
             return Err(problems);
         }
         let rules = rules(&config);
-        Ok(Self { revision, config, rules, links, flows, catalog })
+        Ok(Self { revision, config, rules, links, flows })
     }
 
     /// The connection of a name, when it is declared and not paused.
@@ -121,12 +122,12 @@ fn link(
     name: &ConnectionName,
     declared: &ConnectionConfig,
     catalog: &Catalog,
+    known: &[String],
     base: &Path,
     stored: &BTreeMap<String, Redacted<String>>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Link, Vec<String>> {
     let connector = catalog.get(&declared.connector).ok_or_else(|| {
-        let known: Vec<_> = catalog.names();
         vec![format!(
             "connections.{name}.connector: there is no connector `{}`; there are: {}",
             declared.connector,

@@ -163,6 +163,14 @@ impl Hub {
             .with_context(|| format!("counterpart {}: not JSON: {text:.300}", args.join(" ")))
     }
 
+    /// The only entry of a list.
+    fn one(&self, args: &[&str]) -> Result<Value> {
+        let list = self.json(args)?;
+        let found = list.as_array().map_or(0, Vec::len);
+        ensure!(found == 1, "counterpart {}: {found} records", args.join(" "));
+        Ok(list[0].clone())
+    }
+
     /// How everything stands.
     pub fn status(&self) -> Result<Value> {
         self.json(&["status"])
@@ -170,12 +178,12 @@ impl Hub {
 
     /// Everything known about one record.
     pub fn explain(&self, what: &str) -> Result<Value> {
-        self.json(&["explain", what])
+        self.one(&["explain", "order", what])
     }
 
     /// The same, with the canonical payload.
     pub fn explain_with_payload(&self, what: &str) -> Result<Value> {
-        self.json(&["explain", what, "--payload"])
+        self.one(&["explain", "order", what, "--payload"])
     }
 
     /// Open review items that concern a record of this label.

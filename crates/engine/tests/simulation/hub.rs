@@ -73,7 +73,14 @@ impl World {
     }
 
     /// Reads a thing by id and puts it into the inbox. `forced`: even when it is what was read last.
-    fn take_in(&mut self, connection: &ConnectionName, topic: &'static str, id: &str, began: Ms, forced: bool) {
+    fn take_in(
+        &mut self,
+        connection: &ConnectionName,
+        topic: &'static str,
+        id: &str,
+        began: Ms,
+        forced: bool,
+    ) {
         let number = id.parse().unwrap_or_default();
         let body = match topic {
             "order" => Some(self.shop.read(number)),
@@ -85,13 +92,15 @@ impl World {
         let event = format!("{id}@{began}");
         let read_began = stamp(began);
         let (connection, key) = (connection.clone(), id.to_owned());
-        self.store.accept(Arrival { connection, topic, key, event, read_began, read_back: forced, body }, forced);
+        self.store
+            .accept(Arrival { connection, topic, key, event, read_began, read_back: forced, body }, forced);
     }
 
     /// Puts a request to read something again into the inbox.
     pub fn hint(&mut self, connection: ConnectionName, topic: &'static str, key: String, event: String) {
         let read_began = stamp(self.now);
-        let arrival = Arrival { connection, topic, key, event, read_began, read_back: true, body: Value::Null };
+        let arrival =
+            Arrival { connection, topic, key, event, read_began, read_back: true, body: Value::Null };
         self.store.accept(arrival, false);
     }
 
@@ -189,7 +198,10 @@ impl World {
         let change = Change {
             connection: arrival.connection.clone(),
             kind,
-            external: external(read["type"].as_str().unwrap_or_default(), read["id"].as_str().unwrap_or_default()),
+            external: external(
+                read["type"].as_str().unwrap_or_default(),
+                read["id"].as_str().unwrap_or_default(),
+            ),
             role: Role::Primary,
             label: read["label"].as_str().map(str::to_owned),
             version: SourceVersion {
@@ -235,12 +247,19 @@ impl World {
         if kind == Kind::Stock && applied.outcome == ChangeOutcome::Duplicate {
             effects.extend(self.newer_figure(&known, &change));
         }
-        self.trace(|| format!("{} {} {}: {:?}", change.connection, change.external, change.payload, applied.outcome));
+        self.trace(|| {
+            format!("{} {} {}: {:?}", change.connection, change.external, change.payload, applied.outcome)
+        });
         let read_back = applied.read_back.then_some(change.external);
         Ok(Decided { effects, read_back })
     }
 
-    fn resolve_refs(&self, connection: &ConnectionName, kind: Kind, payload: &mut Value) -> Result<(), String> {
+    fn resolve_refs(
+        &self,
+        connection: &ConnectionName,
+        kind: Kind,
+        payload: &mut Value,
+    ) -> Result<(), String> {
         let mut missing = None;
         visit_refs(kind, payload, &mut |path, target, value| {
             let external = external(
@@ -298,7 +317,8 @@ impl World {
     /// The same figure taken later ends reservations that it includes.
     fn newer_figure(&self, known: &Known, change: &Change) -> Vec<Effect> {
         let old = known.counterparts.iter().find(|c| c.connection == change.connection);
-        let (Some(before), Some(record)) = (old.and_then(|c| c.observed_version.as_ref()), &known.record) else {
+        let (Some(before), Some(record)) = (old.and_then(|c| c.observed_version.as_ref()), &known.record)
+        else {
             return Vec::new();
         };
         let Some(item) = item_of(&record.payload) else { return Vec::new() };
@@ -311,7 +331,8 @@ impl World {
     /// Deliveries that bring the shop up to date with what is left of an item.
     fn republish(&self, item: RecordId) -> Vec<Effect> {
         let flow = self.rules.flows.iter().find(|f| f.kind == Kind::Stock);
-        let stock = self.store.records.values().find(|r| r.kind == Kind::Stock && item_of(&r.payload) == Some(item));
+        let stock =
+            self.store.records.values().find(|r| r.kind == Kind::Stock && item_of(&r.payload) == Some(item));
         let (Some(flow), Some(record)) = (flow, stock) else { return Vec::new() };
         let delivery = NewDelivery {
             flow: flow.name.clone(),

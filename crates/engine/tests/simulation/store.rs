@@ -135,7 +135,8 @@ impl Store {
 
     /// Leases every lane that has something due.
     pub fn lease(&mut self, now: Timestamp, until: Timestamp) -> Vec<(Lane, i64)> {
-        let lanes: BTreeSet<Lane> = self.open.iter().map(|id| self.deliveries[id].spec.lane.clone()).collect();
+        let lanes: BTreeSet<Lane> =
+            self.open.iter().map(|id| self.deliveries[id].spec.lane.clone()).collect();
         let mut leased = Vec::new();
         for lane in lanes {
             let free = self.lanes.get(&lane).is_none_or(|(token, held)| *token == 0 || *held <= now);
@@ -254,8 +255,9 @@ impl Store {
                 }
             }
             Effect::OpenReview(review) => {
-                let same =
-                    |(r, open): &(NewReview, bool)| *open && r.subject == review.subject && r.reason == review.reason;
+                let same = |(r, open): &(NewReview, bool)| {
+                    *open && r.subject == review.subject && r.reason == review.reason
+                };
                 if !self.reviews.iter().any(same) {
                     self.reviews.push((*review, true));
                 }

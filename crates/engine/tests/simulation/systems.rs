@@ -107,7 +107,12 @@ impl Shop {
                 "totals": {"tax": money(0), "total": money(total)},
             },
         })];
-        changes.extend(order.shipments.iter().map(|(tracking, lines)| shipment("order", &id.to_string(), tracking, lines)));
+        changes.extend(
+            order
+                .shipments
+                .iter()
+                .map(|(tracking, lines)| shipment("order", &id.to_string(), tracking, lines)),
+        );
         json!({ "changes": changes })
     }
 
@@ -210,7 +215,10 @@ impl Erp {
 
     pub fn committed(&self, item: usize) -> i64 {
         let open = self.sales.values().filter(|sale| !sale.cancelled && sale.shipped.is_none());
-        open.flat_map(|sale| &sale.lines).filter(|(_, of, ..)| *of == item).map(|(_, _, quantity, _)| quantity).sum()
+        open.flat_map(|sale| &sale.lines)
+            .filter(|(_, of, ..)| *of == item)
+            .map(|(_, _, quantity, _)| quantity)
+            .sum()
     }
 
     pub fn note_figures(&mut self, now: Ms) {
@@ -225,7 +233,9 @@ impl Erp {
     }
 
     pub fn ship(&mut self, id: usize, tracking: String, now: Ms) {
-        let Some(sale) = self.sales.get_mut(&id).filter(|s| !s.cancelled && s.shipped.is_none()) else { return };
+        let Some(sale) = self.sales.get_mut(&id).filter(|s| !s.cancelled && s.shipped.is_none()) else {
+            return;
+        };
         sale.shipped = Some(tracking);
         sale.updated = now;
         for (_, item, quantity, _) in &sale.lines {
@@ -252,7 +262,8 @@ impl Erp {
     pub fn read_shipment(&self, id: usize) -> Option<Value> {
         let sale = &self.sales[&id];
         let tracking = sale.shipped.as_ref()?;
-        let lines: Vec<_> = sale.lines.iter().map(|(line, _, quantity, _)| (line.clone(), *quantity)).collect();
+        let lines: Vec<_> =
+            sale.lines.iter().map(|(line, _, quantity, _)| (line.clone(), *quantity)).collect();
         Some(json!({"changes": [shipment("sale", &id.to_string(), tracking, &lines)]}))
     }
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterpart_engine::deliver::{
-    Confirmed, Failed, Idempotency, Prepared, StepPlan, StepSpec, class_of, confirm, confirm_found, found_older,
-    next_step, prepare, refuse, settle,
+    Confirmed, Failed, Idempotency, Prepared, StepPlan, StepSpec, class_of, confirm, confirm_found,
+    found_older, next_step, prepare, refuse, settle,
 };
 use counterpart_engine::rules::Flow;
 use counterpart_engine::stock::{StockInput, available_to_sell, confirmed};
@@ -53,10 +53,13 @@ struct Job {
 }
 
 fn steps(kind: Kind, action: Action) -> Vec<StepSpec> {
-    let step = |name: &str, writes, idempotency| StepSpec { name: name.into(), writes, idempotency, timeout_s: 10 };
+    let step =
+        |name: &str, writes, idempotency| StepSpec { name: name.into(), writes, idempotency, timeout_s: 10 };
     let read = |name: &str| step(name, false, Idempotency::StrongLookup);
     match (kind, action) {
-        (Kind::Order, Action::Upsert) => vec![read("find"), step("create", true, Idempotency::LaggedLookup(30))],
+        (Kind::Order, Action::Upsert) => {
+            vec![read("find"), step("create", true, Idempotency::LaggedLookup(30))]
+        }
         (Kind::Order, Action::Amend) => vec![read("get"), step("update", true, Idempotency::Upsert)],
         (Kind::Order, Action::Cancel) => vec![read("get"), step("cancel", true, Idempotency::StrongLookup)],
         (Kind::Order, _) => vec![step("refuse", true, Idempotency::Upsert)],
@@ -105,14 +108,20 @@ impl World {
     /// Claims the lane's next delivery. False when the lane is done.
     fn begin(&mut self, work: &mut Work) -> bool {
         let now = stamp(self.now);
-        let Some(delivery) = self.store.head(&work.lane, now).filter(|d| work.done.insert(d.id)) else { return false };
+        let Some(delivery) = self.store.head(&work.lane, now).filter(|d| work.done.insert(d.id)) else {
+            return false;
+        };
         let record = self.store.records[&delivery.spec.record].clone();
-        let Some(flow) = self.rules.flows.iter().find(|f| f.name == delivery.spec.flow).cloned() else { return false };
+        let Some(flow) = self.rules.flows.iter().find(|f| f.name == delivery.spec.flow).cloned() else {
+            return false;
+        };
         let to = &work.lane.connection;
         let mine = self.store.counterparts_of(record.id).into_iter().find(|c| c.connection == *to);
         let action = match prepare(&delivery, &record, mine.as_ref(), &flow) {
             Prepared::Run { action } => action,
-            Prepared::Supersede(why) => return self.set(work, &delivery, DeliveryState::Superseded, None, why),
+            Prepared::Supersede(why) => {
+                return self.set(work, &delivery, DeliveryState::Superseded, None, why);
+            }
             other => unreachable!("no flow is in shadow or held back: {other:?}"),
         };
         let specs = steps(record.kind, action);
@@ -127,7 +136,19 @@ impl World {
         self.trace(|| format!("delivery {} of {} {}: {action:?}", delivery.id, record.kind, record.id));
         let payload = delivery.spec.payload.clone().unwrap_or_else(|| record.payload.clone());
         let (answers, at, found, waits) = (BTreeMap::new(), 0, false, None);
-        work.job = Some(Job { delivery, record, mine, flow, action, payload, steps: specs, at, answers, found, waits });
+        work.job = Some(Job {
+            delivery,
+            record,
+            mine,
+            flow,
+            action,
+            payload,
+            steps: specs,
+            at,
+            answers,
+            found,
+            waits,
+        });
         true
     }
 
@@ -197,7 +218,8 @@ impl World {
         if step.writes && class != FailureClass::Unknown {
             effects.push(Effect::SetIntent { delivery: job.delivery.id, intent: None });
         }
-        let failed = Failed { class, message: "failed".into(), retry_after: None, field: None, reached: sent };
+        let failed =
+            Failed { class, message: "failed".into(), retry_after: None, field: None, reached: sent };
         self.trace(|| format!("delivery {} failed at {}: {class:?}", job.delivery.id, step.name));
         let jitter = self.rng.random();
         effects.extend(settle(&job.delivery, &failed, jitter, stamp(self.now)));
@@ -213,7 +235,9 @@ impl World {
         }
         let to_erp = work.lane.connection == name("erp");
         let external = match job.record.kind {
-            Kind::Shipment => external("shipment", job.payload["tracking"][0]["number"].as_str().unwrap_or_default()),
+            Kind::Shipment => {
+                external("shipment", job.payload["tracking"][0]["number"].as_str().unwrap_or_default())
+            }
             Kind::Order if job.action == Action::Upsert => {
                 let found = ["create", "find"].iter().find_map(|s| job.answers.get(*s)?["id"].as_u64());
                 external("sale", &found.unwrap_or_default().to_string())
@@ -221,7 +245,14 @@ impl World {
             Kind::Stock => external("stock", &self.item(&job.record).unwrap_or_default().to_string()),
             _ => job.mine.as_ref().map_or_else(|| external("?", "?"), |c| c.external.clone()),
         };
-        let new = Confirmed { external, role: Role::Primary, number: None, links: json!({}), observed: None, settled: false };
+        let new = Confirmed {
+            external,
+            role: Role::Primary,
+            number: None,
+            links: json!({}),
+            observed: None,
+            settled: false,
+        };
         let confirm = if job.found { confirm_found } else { confirm };
         let mut effects = confirm(&job.delivery, &job.record, &job.payload, job.mine.as_ref(), new, now);
         let totals = job.answers.values().rev().find_map(|a| a["total"].as_str());
@@ -273,7 +304,9 @@ impl World {
             (Kind::Order, "find") => Call::Find { key },
             (Kind::Order, "create") => Call::Create { key, lines: self.wanted(&job.payload), note },
             (Kind::Order, "get") => Call::Get { sale: remote()? },
-            (Kind::Order, "update") => Call::Update { sale: remote()?, lines: self.wanted(&job.payload), note },
+            (Kind::Order, "update") => {
+                Call::Update { sale: remote()?, lines: self.wanted(&job.payload), note }
+            }
             (Kind::Order, "cancel") => Call::Cancel { sale: remote()? },
             (Kind::Order, _) => Call::Refuse { order: remote()? },
             (Kind::Shipment, step) => {
@@ -300,7 +333,8 @@ impl World {
     pub fn wanted(&self, payload: &Value) -> Vec<(String, usize, i64, i64)> {
         let line = |l: &Value| {
             let item = self.items.iter().position(|i| Some(*i) == item_of(l))?;
-            let cents = l["unit_price"]["shop"]["amount"].as_str()?.parse::<Decimal>().ok()? * Decimal::from(100);
+            let cents =
+                l["unit_price"]["shop"]["amount"].as_str()?.parse::<Decimal>().ok()? * Decimal::from(100);
             let quantity = whole(&l["ordered"]) - whole(&l["cancelled"]);
             (quantity > 0).then(|| Some((l["id"].as_str()?.to_owned(), item, quantity, cents.to_i64()?)))?
         };
@@ -315,7 +349,8 @@ impl World {
     /// What can be sold, held against what the ERP's books say to one who sees everything.
     fn reckon(&self, record: &Record) -> Option<(i64, i64)> {
         let item = item_of(&record.payload)?;
-        let there = self.store.counterparts_of(record.id).into_iter().find(|c| c.connection == name("erp"))?;
+        let there =
+            self.store.counterparts_of(record.id).into_iter().find(|c| c.connection == name("erp"))?;
         // Figure and time of reading from one row: the record may be of another moment.
         let (figure, taken_at) = (there.observed?, there.observed_version?.read_began);
         let known = self.store.reservations_of_item(item);
@@ -361,7 +396,13 @@ impl World {
         self.hold(work, vec![effect])
     }
 
-    fn review(&mut self, work: &Work, delivery: &Delivery, reason: ReviewReason, mut effects: Vec<Effect>) -> bool {
+    fn review(
+        &mut self,
+        work: &Work,
+        delivery: &Delivery,
+        reason: ReviewReason,
+        mut effects: Vec<Effect>,
+    ) -> bool {
         effects.push(Effect::OpenReview(Box::new(NewReview {
             subject: ReviewSubject::Delivery(delivery.id),
             reason,
@@ -370,7 +411,8 @@ impl World {
             connection: None::<ConnectionName>,
             record: Some(delivery.spec.record),
         })));
-        self.hold(work, effects) && self.set(work, delivery, DeliveryState::InReview, None, reason.as_str().into())
+        self.hold(work, effects)
+            && self.set(work, delivery, DeliveryState::InReview, None, reason.as_str().into())
     }
 }
 

@@ -102,11 +102,15 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, broken: Broken) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let clock = |rng: &mut StdRng| *[Clock::Exact, Clock::Coarse, Clock::None].choose(rng).unwrap_or(&Clock::Exact);
+        let clock = |rng: &mut StdRng| {
+            *[Clock::Exact, Clock::Coarse, Clock::None].choose(rng).unwrap_or(&Clock::Exact)
+        };
         let count = rng.random_range(1..4);
         let on_hand: Vec<i64> = (0..count).map(|_| rng.random_range(20..80)).collect();
-        let shop = Shop { clock: clock(&mut rng), orders: BTreeMap::new(), on_hand: on_hand.clone(), writes: 0 };
-        let erp = Erp { clock: clock(&mut rng), sales: BTreeMap::new(), on_hand, writes: 0, history: Vec::new() };
+        let shop =
+            Shop { clock: clock(&mut rng), orders: BTreeMap::new(), on_hand: on_hand.clone(), writes: 0 };
+        let erp =
+            Erp { clock: clock(&mut rng), sales: BTreeMap::new(), on_hand, writes: 0, history: Vec::new() };
         let fault_rate = *[0.0, 0.05, 0.15, 0.3].choose(&mut rng).unwrap_or(&0.0);
         let mut world = Self {
             now: 0,
@@ -253,11 +257,17 @@ impl World {
             }
             Call::Get { sale: id } => sale(self, id),
             Call::Update { sale: id, lines, note } => {
-                let done = self.erp.change(id, now, |sale| (sale.lines, sale.note, sale.cancelled) = (lines, note, false));
+                let done = self
+                    .erp
+                    .change(id, now, |sale| (sale.lines, sale.note, sale.cancelled) = (lines, note, false));
                 if done { sale(self, id) } else { refused }
             }
             Call::Cancel { sale: id } => {
-                if self.erp.change(id, now, |sale| sale.cancelled = true) { json!({}) } else { refused }
+                if self.erp.change(id, now, |sale| sale.cancelled = true) {
+                    json!({})
+                } else {
+                    refused
+                }
             }
             Call::Refuse { order } => {
                 self.shop.writes += 1;
@@ -288,7 +298,8 @@ impl World {
         match act {
             Act::Place { draft } => {
                 let id = self.shop.orders.len();
-                let lines = (0..self.rng.random_range(1..3)).map(|n| self.line(&format!("{id}-{n}"))).collect();
+                let lines =
+                    (0..self.rng.random_range(1..3)).map(|n| self.line(&format!("{id}-{n}"))).collect();
                 let order = ShopOrder {
                     state: if draft { "draft" } else { "confirmed" },
                     paid: false,
@@ -375,7 +386,8 @@ impl World {
 
     /// Somebody deals with what waits: a refusal is taken note of, all else is tried again.
     fn person(&mut self) {
-        let open: Vec<_> = self.store.reviews.iter().filter(|(_, open)| *open).map(|(r, _)| r.clone()).collect();
+        let open: Vec<_> =
+            self.store.reviews.iter().filter(|(_, open)| *open).map(|(r, _)| r.clone()).collect();
         for review in open {
             let ReviewSubject::Delivery(delivery) = review.subject else { continue };
             let refused = review.reason == ReviewReason::Refused;
@@ -401,8 +413,11 @@ impl World {
     /// The reckoning, held against the ERP's books at the moment that the figures are of: what was published is no more
     /// than what was there, less what the hub knew to be ordered and the books did not include.
     pub fn holds_against_the_books(&self, figure: &Value, taken_at: Timestamp, available: i64) {
-        let number = |field: &str| figure[field].as_str().and_then(|t| t.parse::<i64>().ok()).unwrap_or_default();
-        let Some(item) = self.items.iter().position(|i| Some(*i) == crate::hub::item_of(figure)) else { return };
+        let number =
+            |field: &str| figure[field].as_str().and_then(|t| t.parse::<i64>().ok()).unwrap_or_default();
+        let Some(item) = self.items.iter().position(|i| Some(*i) == crate::hub::item_of(figure)) else {
+            return;
+        };
         let began = taken_at.as_millisecond() - stamp(0).as_millisecond();
         let first = self.erp.history.iter().rposition(|f| f.at <= began).unwrap_or(0);
         let orders: Vec<(String, i64)> = self
@@ -427,7 +442,9 @@ impl World {
             .max();
         match most {
             Some(most) if available <= most.max(0) => {}
-            Some(most) => self.fault(format!("published {available} of item {item}, known to be sellable: {most}")),
+            Some(most) => {
+                self.fault(format!("published {available} of item {item}, known to be sellable: {most}"))
+            }
             None => self.fault(format!("a figure of item {item} that never was")),
         }
     }

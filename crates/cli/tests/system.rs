@@ -9,6 +9,7 @@ mod http;
 #[path = "system/toys.rs"]
 mod toys;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +25,10 @@ fn one_sale(shop: &Shop, erp: &Erp, number: u32, when: &str) {
     assert_eq!(sales[0]["total"], shop.total(number), "{when}");
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 #[test]
 fn an_order_becomes_a_sale_with_the_same_total() {
     let (shop, erp) = (Shop::open(), Erp::open());
@@ -36,14 +41,9 @@ fn an_order_becomes_a_sale_with_the_same_total() {
 
     let explained = desk.ask(&["explain", "order", "1001"]);
     let counterparts = explained[0]["counterparts"].as_array().unwrap();
-    let mut seen: Vec<(&str, &str, Option<&str>)> = counterparts
-        .iter()
-        .map(|c| {
-            (c["connection"].as_str().unwrap(), c["external"].as_str().unwrap(), c["number"].as_str())
-        })
-        .collect();
-    seen.sort_unstable();
-    assert_eq!(seen, [("erp", "Sale/1", Some("SO1")), ("shop", "Order/71001", None)], "{explained:#}");
+    let seen: BTreeSet<_> =
+        counterparts.iter().map(|c| (text(&c["connection"]), text(&c["external"]))).collect();
+    assert_eq!(seen, BTreeSet::from([("shop", "Order/71001"), ("erp", "Sale/1")]), "{explained:#}");
     hub.quiet();
     assert_eq!(desk.ask(&["status"])["unaccounted"], 0);
 }
@@ -56,10 +56,13 @@ fn a_crash_at_any_point_neither_loses_nor_doubles_a_sale() {
 
     let (shop, erp) = (Shop::open(), Erp::open());
     let desk = Desk::plain(&shop, &erp);
-    for (number, point) in (2001..).zip(counterpart_hub::crash::POINTS) {
+    for (number, point) in (2001..).zip(counterpart_hub::crash::POINTS.iter().copied()) {
         shop.place(number);
         let mut dying = desk.serve_with(&[("COUNTERPART_CRASH_AT", point)]);
-        dying.told(number);
+        // It may die before the answer is out.
+        if let Ok(answer) = dying.tell(number) {
+            assert_eq!(answer.status, 200, "{point}");
+        }
         let status = until(&format!("the hub dies at {point}"), || dying.ended());
         assert_eq!(status.signal(), Some(6), "{point}: it ended otherwise: {status}");
 

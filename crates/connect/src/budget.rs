@@ -62,7 +62,8 @@ impl Budget {
         let all = limits.concurrency.max(1);
         // At least one for polling, and at least one for deliveries where there is more than one.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let share = ((all as f64 * (1.0 - limits.reserve.clamp(0.0, 0.9))).floor() as usize).clamp(1, all.max(2) - 1);
+        let share =
+            ((all as f64 * (1.0 - limits.reserve.clamp(0.0, 0.9))).floor() as usize).clamp(1, all.max(2) - 1);
         Self {
             at_a_time: Arc::new(Semaphore::new(all)),
             polling: Arc::new(Semaphore::new(share)),
@@ -206,7 +207,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_delivery_does_not_wait_for_long() {
-        let budget = Budget::new(&Limits { rates: vec![Rate { requests: 1, per_s: 60 }], ..Limits::default() });
+        let budget =
+            Budget::new(&Limits { rates: vec![Rate { requests: 1, per_s: 60 }], ..Limits::default() });
         assert!(budget.take(Purpose::Delivery).await.is_ok());
         let wait = budget.take(Purpose::Delivery).await.err();
         assert!(wait.is_some_and(|w| w > Duration::from_secs(50)), "{wait:?}");

@@ -197,7 +197,11 @@ mod tests {
         let fault = classify(&m, &busy, RequestKind::Read).unwrap_err();
         assert_eq!((fault.class, fault.retry_after), (C::Throttled, Some(SignedDuration::from_secs(7))));
         busy.headers.insert("retry-after".into(), "Wed, 25 Nov 2026 10:00:30 GMT".into());
-        assert_eq!(classify(&m, &busy, RequestKind::Read).unwrap_err().class, C::Transient, "no date to compare");
+        assert_eq!(
+            classify(&m, &busy, RequestKind::Read).unwrap_err().class,
+            C::Transient,
+            "no date to compare"
+        );
         busy.headers.insert("date".into(), "Wed, 25 Nov 2026 10:00:00 GMT".into());
         let fault = classify(&m, &busy, RequestKind::Read).unwrap_err();
         assert_eq!(fault.retry_after, Some(SignedDuration::from_secs(30)));

@@ -2,37 +2,52 @@
 //!
 //! Never: talks to a system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use counterpart_mapping::changes::read_changes;
 use counterpart_mapping::diagnostic::Diagnostic;
-use counterpart_model::check::check_partial;
+use counterpart_mapping::json::make_lossless;
+use counterpart_model::check::{Problem, check_partial};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::catalog::Connector;
-use crate::manifest::Idempotent;
+use crate::catalog::{Connector, MANIFEST};
+use crate::manifest::{Code, Idempotent, OperationName};
 use crate::reading::read_program;
 
-/// A sample: what came, and what must be made of it.
+/// A sample: what came, and what must be made of it. It has either a `topic` or an `operation`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// `fetch:NAME`, `stream:NAME` or `webhook:TOPIC`.
-    pub topic: String,
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// `order.upsert`: the sample is of that operation's result, or of one of its steps.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// The step whose request is expected.
+    #[serde(default)]
+    pub step: Option<String>,
     /// Where it is from, and what it shows.
     #[serde(default)]
     pub about: String,
-    /// As it came.
+    /// As it came; for an operation absent.
+    #[serde(default)]
     pub body: Value,
-    /// Settings that the mapping sees; defaults are filled in.
+    /// What an operation's programs see.
+    #[serde(default)]
+    pub context: Value,
+    /// Settings that the program sees; defaults are filled in.
     #[serde(default)]
     pub settings: serde_json::Map<String, Value>,
-    /// Reference maps that the mapping sees.
+    /// Reference maps that the program sees.
     #[serde(default)]
     pub maps: BTreeMap<String, BTreeMap<String, String>>,
-    /// The changes, or the hints of a webhook, expected.
+    /// What the program takes for the present time.
+    #[serde(default)]
+    pub now: Option<jiff::Timestamp>,
+    /// The changes, hints, request or result expected.
     pub expect: Value,
 }
 
@@ -40,9 +55,8 @@ pub struct Sample {
 pub fn check_folder(connector: &Arc<Connector>) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let mut say = |file: &str, message: String| {
-        problems.push(Diagnostic::new(format!("{}/{file}", connector.name), message))
+        problems.push(Diagnostic::new(format!("{}/{file}", connector.name), message));
     };
-    let manifest = &connector.manifest;
     if connector.files.get("README.md").is_none_or(|text| text.lines().count() < 10) {
         say(
             "README.md",
@@ -50,51 +64,80 @@ pub fn check_folder(connector: &Arc<Connector>) -> Vec<Diagnostic> {
                 .into(),
         );
     }
-    for (name, operation) in &manifest.operations {
-        for step in operation.steps.iter().filter(|s| s.writes) {
-            let found_again =
-                matches!(step.idempotent, Some(Idempotent::StrongLookup | Idempotent::LaggedLookup(_)));
-            if found_again && step.done_when.is_none() {
-                say(
-                    "connector.toml",
-                    format!(
-                        "operations.{name}: step `{}` is found again by reading, so it needs `done_when`",
-                        step.name
-                    ),
-                );
-            }
-        }
+    for message in manifest_gaps(connector) {
+        say(MANIFEST, message);
     }
-    let samples: Vec<_> = connector
-        .files
-        .iter()
-        .filter(|(path, _)| path.starts_with("samples/") && path.ends_with(".json"))
-        .collect();
-    if samples.is_empty() {
-        say(
-            "samples",
-            "there is none: put payloads as the vendor documents them, with what they must become".into(),
-        );
+    for (file, name) in missing_documents(connector) {
+        say(&file, format!("there is no file `{name}` in the folder"));
     }
-    let mut read = std::collections::BTreeSet::new();
-    for (path, text) in samples {
+    let mut covered = BTreeSet::new();
+    for (path, text) in
+        connector.files.iter().filter(|(p, _)| p.starts_with("samples/") && p.ends_with(".json"))
+    {
         match serde_json::from_str::<Sample>(text) {
             Err(error) => say(path, format!("is no sample: {error}")),
             Ok(sample) => {
                 if let Err(message) = try_sample(connector, &sample) {
                     say(path, message);
                 }
-                read.insert(sample.topic);
+                covered.extend(sample.topic);
             }
         }
     }
+    let manifest = &connector.manifest;
     let fetches = manifest.fetch.keys().map(|name| format!("fetch:{name}"));
     let streams =
-        manifest.streams.iter().filter(|(_, s)| s.read.is_some()).map(|(name, _)| format!("stream:{name}"));
-    for topic in fetches.chain(streams).filter(|topic| !read.contains(topic)) {
-        say("samples", format!("no sample is of topic `{topic}`"));
+        manifest.streams.iter().filter(|(_, s)| s.read.is_some()).map(|(n, _)| format!("stream:{n}"));
+    // One sample is enough for topics that share a mapping.
+    let mapped: BTreeSet<&str> = covered
+        .iter()
+        .filter_map(|t| read_program(manifest, t).ok())
+        .map(|code| code.text.as_str())
+        .collect();
+    for topic in fetches.chain(streams) {
+        if read_program(manifest, &topic).is_ok_and(|code| !mapped.contains(code.text.as_str())) {
+            say("samples", format!("no sample is of topic `{topic}`"));
+        }
     }
     problems
+}
+
+/// What a manifest may leave out by its types but must not.
+fn manifest_gaps(connector: &Connector) -> Vec<String> {
+    let manifest = &connector.manifest;
+    let mut gaps = Vec::new();
+    let settings = manifest.settings.iter().map(|(name, s)| (format!("settings.{name}"), &s.help));
+    let secrets = manifest.secrets.iter().map(|(name, s)| (format!("secrets.{name}"), &s.help));
+    let maps = manifest.reference_maps.iter().map(|(name, m)| (format!("reference_maps.{name}"), &m.help));
+    for (place, _) in settings.chain(secrets).chain(maps).filter(|(_, help)| help.trim().is_empty()) {
+        gaps.push(format!("{place}: has no help; say what it does and where to find it"));
+    }
+    for (name, operation) in &manifest.operations {
+        for step in operation.steps.iter().filter(|s| s.writes && s.done_when.is_none()) {
+            // Without `done_when` a step is sent again whenever a delivery starts anew.
+            if !matches!(step.idempotent, Some(Idempotent::Key | Idempotent::Upsert)) {
+                gaps.push(format!(
+                    "operations.{name}: step `{}` is not harmless when repeated, so it needs `done_when`",
+                    step.name
+                ));
+            }
+        }
+    }
+    gaps
+}
+
+/// Names of `.graphql` documents in programs that are not in the folder, with the file that names them.
+fn missing_documents(connector: &Connector) -> Vec<(String, String)> {
+    let mut missing = Vec::new();
+    let programs = connector.files.iter().filter(|(path, _)| path.ends_with(".vrl") || *path == MANIFEST);
+    for (file, text) in programs {
+        for quoted in text.split('"').filter(|part| part.ends_with(".graphql")) {
+            if !quoted.contains(char::is_whitespace) && !connector.files.contains_key(quoted) {
+                missing.push((file.clone(), quoted.to_owned()));
+            }
+        }
+    }
+    missing
 }
 
 fn try_sample(connector: &Connector, sample: &Sample) -> Result<(), String> {
@@ -109,52 +152,76 @@ fn try_sample(connector: &Connector, sample: &Sample) -> Result<(), String> {
     for name in manifest.reference_maps.keys() {
         maps.as_object_mut().map(|m| m.entry(name.clone()).or_insert_with(|| json!({})));
     }
+    let now = sample.now.map_or_else(|| "2026-01-01T00:00:00Z".to_owned(), |at| at.to_string());
     let meta = json!({
-        "settings": settings, "maps": maps, "connection": "sample", "now": "2026-01-01T00:00:00Z", "topic": sample.topic,
+        "settings": settings, "maps": maps, "connection": "sample", "now": now, "topic": sample.topic,
     });
-    // Bodies pass the lossless reader in real life.
-    let mut body = sample.body.clone();
-    counterpart_mapping::json::make_lossless(&mut body);
-    if sample.topic.starts_with("webhook:") {
-        let hooks = manifest.webhooks.as_ref().ok_or("the connector has no webhooks")?;
-        let found = connector.programs.run(&hooks.hints, &body, &meta).map_err(|e| e.to_string())?;
-        return compare(&sample.expect, &found);
-    }
-    let code = read_program(manifest, &sample.topic).map_err(|e| e.to_string())?;
-    let output = connector.programs.run(code, &body, &meta).map_err(|e| e.to_string())?;
-    let first = |problems: Vec<counterpart_model::check::Problem>| {
-        problems
-            .first()
-            .map(|p| format!("{}: {}, expected {}", p.path, p.message, p.expected))
-            .unwrap_or_default()
+    let run = |code: &Code, input: &Value| {
+        // Bodies pass the lossless reader in real life.
+        let mut input = input.clone();
+        make_lossless(&mut input);
+        connector.programs.run(code, &input, &meta).map_err(|e| e.to_string())
     };
-    for change in read_changes(&output).map_err(first)?.iter().filter(|change| !change.deleted) {
-        check_partial(change.kind, &change.payload).map_err(first)?;
+    match (&sample.topic, &sample.operation) {
+        (Some(topic), None) if topic.starts_with("webhook:") => {
+            let hooks = manifest.webhooks.as_ref().ok_or("the connector has no webhooks")?;
+            compare(&sample.expect, &run(&hooks.hints, &sample.body)?)
+        }
+        (Some(topic), None) => {
+            let code = read_program(manifest, topic).map_err(|e| e.to_string())?;
+            let output = run(code, &sample.body)?;
+            for change in read_changes(&output).map_err(first)?.iter().filter(|change| !change.deleted) {
+                check_partial(change.kind, &change.payload).map_err(first)?;
+            }
+            compare(&sample.expect, &output["changes"])
+        }
+        (None, Some(name)) => {
+            let key: OperationName = name.parse()?;
+            let operation =
+                manifest.operations.get(&key).ok_or_else(|| format!("there is no operation `{name}`"))?;
+            let code = match &sample.step {
+                None => &operation.result,
+                Some(step) => {
+                    let found = operation.steps.iter().find(|s| s.name == *step);
+                    &found.ok_or_else(|| format!("{name} has no step `{step}`"))?.request
+                }
+            };
+            compare(&sample.expect, &run(code, &sample.context)?)
+        }
+        _ => Err("give either `topic` or `operation`".into()),
     }
-    compare(&sample.expect, &output["changes"])
 }
 
-/// Equal, or the first path at which they differ.
+fn first(problems: Vec<Problem>) -> String {
+    problems.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Equal, or the first path at which they differ. Null and absent are two things.
 fn compare(expect: &Value, found: &Value) -> Result<(), String> {
-    match difference("", expect, found) {
+    let mut expect = expect.clone();
+    make_lossless(&mut expect);
+    match difference("", Some(&expect), Some(found)) {
         None => Ok(()),
         Some(text) => Err(text),
     }
 }
 
-fn difference(path: &str, expect: &Value, found: &Value) -> Option<String> {
+fn difference(path: &str, expect: Option<&Value>, found: Option<&Value>) -> Option<String> {
     match (expect, found) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            let null = &Value::Null;
-            keys.into_iter().find_map(|key| {
-                difference(&format!("{path}.{key}"), a.get(key).unwrap_or(null), b.get(key).unwrap_or(null))
-            })
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            keys.into_iter().find_map(|key| difference(&format!("{path}.{key}"), a.get(key), b.get(key)))
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(n, (a, b))| difference(&format!("{path}[{n}]"), a, b))
-        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(n, (a, b))| difference(&format!("{path}[{n}]"), Some(a), Some(b))),
         (a, b) if a == b => None,
-        (a, b) => Some(format!("{path}: expected {a}, got {b}")),
+        (a, b) => {
+            let shown =
+                |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            Some(format!("{path}: expected {}, got {}", shown(a), shown(b)))
+        }
     }
 }

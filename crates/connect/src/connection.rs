@@ -349,7 +349,9 @@ impl Inner {
     /// Some systems repeat in an error what they were sent.
     fn without_secrets(&self, message: String, token: Option<&Redacted<String>>) -> String {
         let secrets = self.secrets.values().chain(token).map(|s| s.reveal().as_str());
-        secrets.filter(|secret| secret.len() > 3).fold(message, |text, secret| text.replace(secret, "[redacted]"))
+        secrets
+            .filter(|secret| secret.len() > 3)
+            .fold(message, |text, secret| text.replace(secret, "[redacted]"))
     }
 
     async fn log_in(&self, refused: Option<&Redacted<String>>) -> Result<Redacted<String>, CallError> {
@@ -411,8 +413,9 @@ impl Inner {
         let head = &manifest.connector;
         let wrong =
             |message: String, class| (Fault { class, message, field: None, retry_after: None }, None, false);
-        let mut plain = driver::request(head.driver, &self.endpoint, &head.jsonrpc, &self.connector.files, request)
-            .map_err(|message| wrong(message, ErrorClass::Rejected))?;
+        let mut plain =
+            driver::request(head.driver, &self.endpoint, &head.jsonrpc, &self.connector.files, request)
+                .map_err(|message| wrong(message, ErrorClass::Rejected))?;
         for (name, value) in &head.headers {
             plain.headers.push((name.clone(), template::fill(value, &self.settings)));
         }

@@ -191,14 +191,19 @@ mod tests {
     #[test]
     fn each_driver_builds_its_request() {
         let body = |p: &Plain| serde_json::from_slice::<Value>(p.body.as_ref().unwrap()).unwrap();
-        let gql =
-            request(Driver::Graphql, "/api", "2.0", &files(), &json!({"query": "q.graphql", "variables": {"x": 1}}))
-                .unwrap();
+        let gql = request(
+            Driver::Graphql,
+            "/api",
+            "2.0",
+            &files(),
+            &json!({"query": "q.graphql", "variables": {"x": 1}}),
+        )
+        .unwrap();
         assert_eq!((gql.method.as_str(), gql.path.as_str()), ("POST", "/api"));
         assert_eq!(body(&gql), json!({"query": "query { a }", "variables": {"x": 1}}));
 
-        let rpc =
-            request(Driver::JsonRpc, "/rpc", "2.0", &files(), &json!({"method": "a.b", "params": [1]})).unwrap();
+        let rpc = request(Driver::JsonRpc, "/rpc", "2.0", &files(), &json!({"method": "a.b", "params": [1]}))
+            .unwrap();
         assert_eq!(body(&rpc)["method"], "a.b");
         assert_eq!(body(&rpc), json!({"id": 1, "jsonrpc": "2.0", "method": "a.b", "params": [1]}));
         let old = request(Driver::JsonRpc, "/rpc", "", &files(), &json!({"method": "a.b"})).unwrap();
@@ -224,9 +229,13 @@ mod tests {
         let order = json!({"lines": [{"price": "12.50"}]});
         let rest = exact(Driver::Rest, json!({"path": "/x", "body": order, "numbers": ["lines[].price"]}));
         assert_eq!(rest, r#"{"lines":[{"price":12.50}]}"#);
-        let rpc = exact(Driver::JsonRpc, json!({"method": "m", "params": [order], "numbers": ["[].lines[].price"]}));
+        let rpc = exact(
+            Driver::JsonRpc,
+            json!({"method": "m", "params": [order], "numbers": ["[].lines[].price"]}),
+        );
         assert!(rpc.contains(r#""price":12.50"#), "{rpc}");
-        let gql = exact(Driver::Graphql, json!({"query": "q", "variables": order, "numbers": ["lines[].price"]}));
+        let gql =
+            exact(Driver::Graphql, json!({"query": "q", "variables": order, "numbers": ["lines[].price"]}));
         assert!(gql.contains(r#""price":12.50"#), "{gql}");
         // A plain request works with every driver.
         assert_eq!(

@@ -144,7 +144,10 @@ impl Http {
         }
         let text = format!("{}{}", self.base.as_str().trim_end_matches('/'), plain.path);
         let mut url = Url::parse(&text).map_err(|_| bad("makes no valid address"))?;
-        if url.scheme() != self.base.scheme() || url.host() != self.base.host() || url.port() != self.base.port() {
+        if url.scheme() != self.base.scheme()
+            || url.host() != self.base.host()
+            || url.port() != self.base.port()
+        {
             return Err(bad("leads to another host"));
         }
         if !plain.query.is_empty() {
@@ -181,18 +184,31 @@ mod tests {
     #[test]
     fn a_path_stays_below_the_address() {
         let http = Http::new(&Url::parse("https://shop.example.com/base/").unwrap(), false, 10).unwrap();
-        let url = |path: &str| http.url(&Plain { path: path.into(), ..Plain::default() }).map(|u| u.to_string());
+        let url =
+            |path: &str| http.url(&Plain { path: path.into(), ..Plain::default() }).map(|u| u.to_string());
         assert_eq!(url("/orders/7?a=1").unwrap(), "https://shop.example.com/base/orders/7?a=1");
         assert_eq!(url("").unwrap(), "https://shop.example.com/base");
         assert_eq!(url("/a..b/..c?x=..").unwrap(), "https://shop.example.com/base/a..b/..c?x=..");
-        for bad in ["orders", "@evil.example/", "/../x", "/a/..", "/%2e%2E/x", "/a\\..\\x", "/x#y", ".evil.example/", "/."] {
+        for bad in [
+            "orders",
+            "@evil.example/",
+            "/../x",
+            "/a/..",
+            "/%2e%2E/x",
+            "/a\\..\\x",
+            "/x#y",
+            ".evil.example/",
+            "/.",
+        ] {
             assert!(matches!(url(bad), Err(NoAnswer::BadRequest(_))), "{bad}");
         }
     }
 
     #[test]
     fn an_address_is_only_an_address() {
-        for bad in ["https://shop.example.com/?x=1", "https://shop.example.com/#a", "http://shop.example.com/"] {
+        for bad in
+            ["https://shop.example.com/?x=1", "https://shop.example.com/#a", "http://shop.example.com/"]
+        {
             assert!(Http::new(&Url::parse(bad).unwrap(), false, 10).is_err(), "{bad}");
         }
     }

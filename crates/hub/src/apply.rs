@@ -195,7 +195,8 @@ async fn once(
             stock::republish(shared, active, &items, Some(&change.connection), source.arrived_at).await?,
         );
     }
-    let first = known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);
+    let first =
+        known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);
     if first {
         effects.extend(closes_missing(shared, id).await?);
     }
@@ -275,6 +276,11 @@ pub async fn closes_missing(shared: &Shared, record: RecordId) -> Result<Option<
     let subject = ReviewSubject::Record(record);
     let about = shared.store.reviews_about(subject).await?;
     let mut open = about.iter().filter(|r| r.closed_at.is_none()).peekable();
-    let only_missing = open.peek().is_some() && open.all(|r| r.item.reason == ReviewReason::MissingCounterpart);
-    Ok(only_missing.then(|| Effect::CloseReviews { subject, how: "resolved".into(), by: "counterpart".into() }))
+    let only_missing =
+        open.peek().is_some() && open.all(|r| r.item.reason == ReviewReason::MissingCounterpart);
+    Ok(only_missing.then(|| Effect::CloseReviews {
+        subject,
+        how: "resolved".into(),
+        by: "counterpart".into(),
+    }))
 }

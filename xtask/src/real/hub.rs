@@ -45,14 +45,14 @@ pub struct Hub {
 
 /// Builds the program and says where it is.
 pub fn build() -> Result<PathBuf> {
-    cargo(&["build", "--locked", "-p", "counterpart"], &[])?;
+    cargo(&["build", "--release", "--locked", "-p", "counterpart"], &[])?;
     let output = Command::new("cargo")
         .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
         .current_dir(root())
         .output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
     let target = metadata["target_directory"].as_str().context("no target directory")?;
-    let program = Path::new(target).join("debug/counterpart");
+    let program = Path::new(target).join("release/counterpart");
     ensure!(program.exists(), "{} was not built", program.display());
     Ok(program)
 }

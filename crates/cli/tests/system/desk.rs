@@ -123,7 +123,8 @@ impl Desk {
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|l| lock(&lines).push(l)));
         let mut hub = Hub { child, log, address: ([127, 0, 0, 1], 0).into() };
         hub.address = until("the hub listens", || {
-            let said = lock(&hub.log).iter().find_map(|l| l.strip_prefix("listening on http://")?.parse().ok());
+            let said =
+                lock(&hub.log).iter().find_map(|l| l.strip_prefix("listening on http://")?.parse().ok());
             assert!(said.is_some() || hub.ended().is_none(), "the hub ended:\n{}", hub.log());
             said
         });
@@ -191,7 +192,8 @@ impl Hub {
 
     /// As [`Hub::tell`], without holding the hub.
     pub fn tell_at(address: SocketAddr, number: u32) -> std::io::Result<Answer> {
-        let body = json!({ "id": format!("event-{number}"), "topic": "order", "order": format!("7{number}") });
+        let body =
+            json!({ "id": format!("event-{number}"), "topic": "order", "order": format!("7{number}") });
         let body = body.to_string().into_bytes();
         post(address, "shop", &sign(&body), &body, body.len())
     }

@@ -55,7 +55,12 @@ fn converse(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Reply) -> io::R
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let request = Request { method, path: path.to_owned(), query, body: serde_json::from_slice(&body).unwrap_or_default() };
+    let request = Request {
+        method,
+        path: path.to_owned(),
+        query,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
     if let Reply::Json(status, value) = answer(&request) {
         let text = value.to_string();
         let length = text.len();
@@ -99,7 +104,8 @@ pub fn send(
 ) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut head = format!("{line} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let mut head =
+        format!("{line} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-length: {length}\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

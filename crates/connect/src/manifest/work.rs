@@ -273,7 +273,6 @@ pub struct OperationName {
     action: usize,
 }
 
-
 /// Every action an operation can be for.
 pub const ACTIONS: [Action; 5] =
     [Action::Upsert, Action::Amend, Action::Cancel, Action::Refuse, Action::Delete];

@@ -267,6 +267,6 @@ fn every_safeguard_is_missed_when_it_is_gone() {
         let noticed = first_wrong(0..SEEDS, broken);
         let (seed, wrong) =
             noticed.unwrap_or_else(|| panic!("nothing goes wrong without {broken:?}: it is not tested"));
-        println!("{broken:?} is missed at seed {seed}: {}", wrong[0]);
+        eprintln!("{broken:?} is missed at seed {seed}: {}", wrong[0]);
     }
 }

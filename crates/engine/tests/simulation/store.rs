@@ -196,10 +196,11 @@ impl Store {
                     }
                 }
             }
-            Effect::RequireLease { lane, token } if self.broken != Broken::Lease => {
-                if self.lanes.get(lane).is_none_or(|(held, _)| held != token) {
-                    return conflict("the lease is lost".into());
-                }
+            Effect::RequireLease { lane, token }
+                if self.broken != Broken::Lease
+                    && self.lanes.get(lane).is_none_or(|(held, _)| held != token) =>
+            {
+                return conflict("the lease is lost".into());
             }
             Effect::SetIntent { delivery, intent: Some(_) } if self.deliveries[delivery].state.is_final() => {
                 return conflict("the delivery has ended".into());

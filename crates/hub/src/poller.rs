@@ -23,7 +23,7 @@ use crate::process::{self, note_failure};
 use crate::shared::Shared;
 
 /// How many unsettled things a watch reads in one go.
-const WATCHED: usize = 100;
+const WATCHED: usize = 25;
 
 /// Starts a task for every stream and watch of a revision.
 pub fn start(

@@ -44,7 +44,12 @@ impl Http {
         // Nothing here speaks TLS, but the client is built with it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            // A kept connection may be closed by the other side just as it is used again.
+            .pool_max_idle_per_host(0)
+            .timeout(Duration::from_secs(60))
+            .build()?;
         Ok(Self { runtime, client })
     }
 

@@ -25,7 +25,7 @@ fn every_error_says_where_it_is() {
     refuse(&good.replace("\"rest\"", "\"soap\""), &[], "acme/connector.toml:4:10");
     // An inline program: line and column of the manifest.
     let inline = good.replace("\"path\": \"/health\"", "\"path\": nonsense");
-    refuse(&inline, &[], "acme/connector.toml:9:40");
+    refuse(&inline, &[], "acme/connector.toml:9:38");
     // A file: its own line and column.
     let file = head("rest", "[[checks]]\nname = \"a\"\nexpect = \"a.vrl\"");
     refuse(&file, &[], "there is no file `a.vrl`");

@@ -79,6 +79,7 @@ fn what_is_missing_or_wrong_is_said() {
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
         check(good.clone(), &files, expect);
     }
-    let query = good.replace("{\"path\": \"/items\"}", "{\"path\": \"/items\", \"x\": \"orders.graphql\"}");
+    let query =
+        good.replace("{\"path\": \"/items\"}", "{\"path\": \"/items\", \"body\": \"orders.graphql\"}");
     check(query, &[], "there is no file `orders.graphql`");
 }

@@ -78,7 +78,10 @@ async fn what_cannot_be_read_says_why() {
     };
     assert!(matches!(read("fetch:item", "{"), ReadError::Unreadable(_)));
     assert!(matches!(read("fetch:nothing", "{}"), ReadError::NoSuch(_)));
-    assert!(matches!(read("fetch:item", "{\"sku\": 1}"), ReadError::Mapping(_)), "to_string! of nothing");
+    assert!(
+        matches!(read("fetch:item", "{\"id\": {}, \"sku\": 1}"), ReadError::Mapping(_)),
+        "an id that is no text"
+    );
     let ReadError::Invalid { problems, .. } = read("fetch:item", "{\"id\": 1, \"sku\": {}}") else {
         panic!()
     };

@@ -123,7 +123,8 @@ async fn a_result_is_typed() {
     assert_eq!((good.number.as_deref(), good.settled, good.role), (Some("S1"), true, Some(Role::Part)));
     let refused = result(json!({ "create": { "id": 5 }, "refused": { "reason": "shipped" } })).unwrap();
     assert_eq!(refused.refused.as_deref(), Some("shipped"));
-    assert!(result(json!({})).is_err(), "to_string! of nothing");
+    let wrong = result(json!({ "create": { "id": {} } }));
+    assert!(wrong.is_err(), "an id that is no text");
 }
 
 #[tokio::test]

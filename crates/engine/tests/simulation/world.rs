@@ -24,6 +24,9 @@ use crate::{Broken, HOUR, MINUTE, Ms, name, stamp};
 const ACTS_END: Ms = 15 * MINUTE;
 const FAULTS_END: Ms = 25 * MINUTE;
 
+/// A history that takes more goes round in circles; most take a few hundred.
+const MOST_EVENTS: u64 = 20_000;
+
 /// Something that happens.
 pub enum Event {
     Act(Act),
@@ -96,7 +99,7 @@ pub struct World {
     wake: Ms,
     fault_rate: f64,
     loud: bool,
-    pub events: u64,
+    events: u64,
 }
 
 impl World {
@@ -195,6 +198,9 @@ impl World {
             }
             self.now = at;
             self.events += 1;
+            if self.events > MOST_EVENTS {
+                return self.fault("it never comes to rest".into());
+            }
             self.happen(event);
         }
     }

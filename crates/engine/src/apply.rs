@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use counterpart_model::change::{Change, ChangeOutcome};
 use counterpart_model::check::{Problem, check};
 use counterpart_model::delivery::{
-    Action, Delivery, DeliveryState, Lane, NewDelivery, NewReview, ReviewReason, ReviewSubject,
+    Action, Delivery, Lane, NewDelivery, NewReview, ReviewReason, ReviewSubject,
 };
 use counterpart_model::effect::{Effect, Reservation};
 use counterpart_model::ids::{ConnectionName, RecordId, RowId};
@@ -297,10 +297,6 @@ fn taken(input: &ApplyInput<'_>, there: Option<&Counterpart>, merged: Merged) ->
             match route(input, &record, flow) {
                 Route::Deliver(action, why) => deliveries.push(delivery(input, &record, flow, action, why)),
                 Route::Held(rule) => filtered.push(rule),
-                Route::Over(why) => {
-                    effects.extend(no_longer_wanted(input, flow, &why));
-                    filtered.push(format!("flow {}: {why}", flow.name));
-                }
                 Route::Broken(why) => {
                     filtered.push(format!("the filter of flow {} fails on it", flow.name));
                     effects.push(broken_filter(input, id, flow, &why));
@@ -408,8 +404,6 @@ fn flows_from<'a>(input: &'a ApplyInput<'_>) -> impl Iterator<Item = &'a Flow> {
 enum Route {
     Deliver(Action, Option<String>),
     Held(String),
-    /// Nothing is left to do there.
-    Over(String),
     Broken(String),
 }
 
@@ -426,38 +420,19 @@ fn route(input: &ApplyInput<'_>, record: &Record, flow: &Flow) -> Route {
         return Route::Deliver(Action::Upsert, None);
     }
     let there = input.known.counterparts.iter().find(|c| c.connection == flow.to && c.role == Role::Primary);
-    let open: Vec<&Delivery> = input.known.open.iter().filter(|d| d.spec.flow == flow.name).collect();
-    let decision = order_action(record, there, &open, flow);
-    // One that is at work may have been rendered from the order as it was; whatever stands there when it is done, what
-    // the order has become must be looked at once more.
-    let at_work = open.iter().any(|d| d.state != DeliveryState::InReview || d.intent.is_some());
+    let same_way = |d: &&Delivery| d.spec.flow == flow.name && d.spec.action != Action::Refuse;
+    let open: Vec<&Delivery> = input.known.open.iter().filter(same_way).collect();
+    // What is open may have been rendered from the order as it was, or waits before a person for what it no longer is:
+    // when its turn comes, what the order has become is looked at once more.
     let before = input.known.record.as_ref().map(|r| &r.payload);
     let moved = before.is_some_and(|before| asks_for_more(before, &record.payload));
-    match decision {
-        OrderDecision::Over(_) | OrderDecision::Nothing(_) if at_work && moved => {
-            Route::Deliver(Action::Amend, Some("it changed while it was being delivered".into()))
+    match order_action(record, there, &open, flow) {
+        OrderDecision::Nothing(_) if !open.is_empty() && moved => {
+            Route::Deliver(Action::Amend, Some("it changed while an earlier state was under way".into()))
         }
         OrderDecision::Deliver(action) => Route::Deliver(action, None),
-        OrderDecision::Over(why) => Route::Over(why),
         OrderDecision::Nothing(why) => Route::Held(format!("flow {}: {why}", flow.name)),
     }
-}
-
-/// Ends what waits before a person though nothing is left to do. What is not in review is decided anew when it is
-/// claimed, and what may be on its way is found out first.
-fn no_longer_wanted(input: &ApplyInput<'_>, flow: &Flow, why: &str) -> Vec<Effect> {
-    let waits =
-        |d: &&Delivery| d.spec.flow == flow.name && d.state == DeliveryState::InReview && d.intent.is_none();
-    let end = |d: &Delivery| Effect::SetDelivery {
-        delivery: d.id,
-        state: DeliveryState::Superseded,
-        next_at: None,
-        failures: d.failures,
-        progress: d.progress.clone(),
-        message: Some(why.to_owned()),
-        waits_for: Vec::new(),
-    };
-    input.known.open.iter().filter(waits).map(end).collect()
 }
 
 /// A delivery, with the open ones that it replaces. One whose request may be on its way is never replaced: what it did

@@ -5,7 +5,8 @@
 use std::fmt;
 
 use counterpart_model::delivery::{
-    Action, Delivery, DeliveryState, FailureClass, Lane, NewDelivery, NewReview, ReviewReason, ReviewSubject,
+    Action, Delivery, DeliveryState, FailureClass, Intent, Lane, NewDelivery, NewReview, ReviewReason,
+    ReviewSubject,
 };
 use counterpart_model::effect::Effect;
 use counterpart_model::ids::ExternalId;
@@ -46,7 +47,8 @@ pub enum Prepared {
         /// As what.
         action: Action,
     },
-    /// Nothing is left to do, and why.
+    /// Nothing is left to do, and why. What an order holds of stock is part of the owner's figures then, as far as the
+    /// counterpart's `written` covers it (see [`crate::stock::confirmed`]).
     Supersede(String),
     /// A rule says no; which.
     Filter(String),
@@ -71,12 +73,13 @@ pub fn prepare(
         return run(asked);
     }
     match record.kind.style() {
-        // A try that may have made it there is found out first, by the operation that it belongs to; what the order has
-        // become since then is the next delivery's part.
-        DeliveryStyle::Order if delivery.intent.is_some() && counterpart.is_none() => run(asked),
+        // A try that may have made it there is found out first; what the order has become since then is the next
+        // delivery's part.
+        DeliveryStyle::Order if delivery.intent.is_some() && counterpart.is_none() => run(Action::Upsert),
         DeliveryStyle::Order => match order_action(record, counterpart, &[delivery], flow) {
-            OrderDecision::Nothing(_) | OrderDecision::Over(_) if delivery.intent.is_some() => run(asked),
-            OrderDecision::Nothing(why) | OrderDecision::Over(why) => Prepared::Supersede(why),
+            // It agrees with what was confirmed, but a try that was not confirmed may have changed it since.
+            OrderDecision::Nothing(_) if delivery.intent.is_some() => run(settled_by(record)),
+            OrderDecision::Nothing(why) => Prepared::Supersede(why),
             OrderDecision::Deliver(action) => run(action),
         },
         DeliveryStyle::Event => {
@@ -90,6 +93,12 @@ pub fn prepare(
         }
         DeliveryStyle::State => run(asked),
     }
+}
+
+/// The operation that makes a thing agree with its order, whatever an earlier try has made of it.
+fn settled_by(record: &Record) -> Action {
+    let cancelled = record.payload["lifecycle"]["commercial"] == "cancelled";
+    if cancelled { Action::Cancel } else { Action::Amend }
 }
 
 /// How a writing step is safe to repeat.
@@ -167,6 +176,23 @@ pub fn class_of(step: &StepSpec, class: FailureClass, sent: bool) -> FailureClas
         FailureClass::Transient if step.writes && sent && !repeatable => FailureClass::Unknown,
         class => class,
     }
+}
+
+/// What becomes of the intent of a step that failed; `None` when it stays as it is written.
+///
+/// It stays where the step may have done its work all the same, even where repeating it is harmless: what stands there is
+/// not known then. Otherwise `before` takes its place again: the intent that an earlier step or an earlier run had left,
+/// whose outcome is as little known as before.
+pub fn intent_after(
+    delivery: &Delivery,
+    before: Option<&Intent>,
+    step: &StepSpec,
+    class: FailureClass,
+    sent: bool,
+) -> Option<Effect> {
+    let may_be_done = sent && matches!(class, FailureClass::Transient | FailureClass::Unknown);
+    let back = step.writes && !may_be_done;
+    back.then(|| Effect::SetIntent { delivery: delivery.id, intent: before.cloned() })
 }
 
 /// How a try failed.
@@ -409,6 +435,19 @@ pub fn found_older(delivery: &Delivery, record: &Record) -> bool {
     record.kind == Kind::Order && delivery.intent.is_some() && record.version != delivery.spec.version
 }
 
+/// Takes back a delivery's intent without its outcome being known (a refusal, or a person's decision): nothing is claimed
+/// to be written in the target from then on, so that the next state is compared with nothing and written.
+pub fn unsettled(delivery: &Delivery, counterparts: &[Counterpart], now: Timestamp) -> Vec<Effect> {
+    let mut effects = vec![Effect::SetIntent { delivery: delivery.id, intent: None }];
+    if delivery.intent.is_some() {
+        let target = &delivery.spec.lane.connection;
+        let there = counterparts.iter().filter(|c| c.connection == *target && c.written.is_some());
+        let unsure = |c: &Counterpart| Counterpart { written: Some(json!({})), updated_at: now, ..c.clone() };
+        effects.extend(there.map(|c| Effect::PutCounterpart(Box::new(unsure(c)))));
+    }
+    effects
+}
+
 /// The target understood and will not do it (a cancellation of what is shipped): a person is told, and so are the
 /// systems that asked.
 pub fn refuse(
@@ -434,7 +473,7 @@ pub fn refuse(
         reached: true,
     };
     let mut effects = review(delivery, ReviewReason::Refused, delivery.failures, &failed);
-    effects.push(Effect::SetIntent { delivery: delivery.id, intent: None });
+    effects.extend(unsettled(delivery, counterparts, now));
     if record.kind == Kind::Order {
         for asked in counterparts.iter().filter(|c| {
             c.connection != *target && c.role == Role::Primary && flow.from.contains(&c.connection)

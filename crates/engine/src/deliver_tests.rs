@@ -216,6 +216,21 @@ fn what_an_older_try_made_is_not_taken_for_the_newest_state() {
 fn what_was_sent_may_be_done_whatever_came_back() {
     use FailureClass as C;
     let step = |writes, idempotency| StepSpec { name: "s".into(), writes, idempotency, timeout_s: 10 };
+    let flow = flow("orders", "shop", "erp", Kind::Order);
+    let earlier = delivery(&record(Kind::Order, json!({})), &flow, Some("s"));
+    let upsert = step(true, Idempotency::Upsert);
+    for (class, sent, stays) in [
+        (C::Transient, true, true),
+        (C::Transient, false, false),
+        (C::Unknown, true, true),
+        (C::Throttled, true, false),
+        (C::Rejected, true, false),
+    ] {
+        let before = earlier.intent.as_ref();
+        let back = Effect::SetIntent { delivery: earlier.id, intent: earlier.intent.clone() };
+        let expect = (!stays).then_some(back);
+        assert_eq!(intent_after(&earlier, before, &upsert, class, sent), expect, "{class:?}");
+    }
     for (writes, idempotency, class, sent, expect) in [
         (true, Idempotency::LaggedLookup(30), C::Transient, true, C::Unknown),
         (true, Idempotency::None, C::Transient, true, C::Unknown),

@@ -16,8 +16,6 @@ pub enum OrderDecision {
     Deliver(Action),
     /// Nothing now, and why.
     Nothing(String),
-    /// Nothing is left to do there, and why.
-    Over(String),
 }
 
 /// Fields whose change is an amendment; everything else (payment, fulfilment) travels as events of its own.
@@ -40,7 +38,7 @@ pub fn order_action(
     let may_exist = open.iter().any(|d| d.intent.is_some());
     match (counterpart, cancelled) {
         (None, true) if may_exist => OrderDecision::Deliver(Action::Cancel),
-        (None, true) => OrderDecision::Over("cancelled before it was created there".into()),
+        (None, true) => OrderDecision::Nothing("cancelled before it was created there".into()),
         (None, false) => {
             let waits = UNCONFIRMED.contains(&commercial) && !flow.include_unconfirmed;
             if waits {
@@ -56,7 +54,7 @@ pub fn order_action(
             let was_cancelled = was == "cancelled";
             let taken_up = commercial == "confirmed" && (was_cancelled || UNCONFIRMED.contains(&was));
             if cancelled && was_cancelled {
-                OrderDecision::Over("cancelled there already".into())
+                OrderDecision::Nothing("cancelled there already".into())
             } else if cancelled {
                 OrderDecision::Deliver(Action::Cancel)
             } else if written.is_null() || taken_up || amends(written, &record.payload) {
@@ -111,7 +109,6 @@ mod tests {
     fn the_order_table() {
         let deliver = OrderDecision::Deliver;
         let none = |d: &OrderDecision| matches!(d, OrderDecision::Nothing(_));
-        let over = |d: &OrderDecision| matches!(d, OrderDecision::Over(_));
         let flow = fixtures::flow("orders", "shop", "erp", counterpart_model::kind::Kind::Order);
         let order = |commercial: &str, quantity: &str| {
             fixtures::record(
@@ -129,12 +126,12 @@ mod tests {
         assert_eq!(decide(&order("confirmed", "2"), None), deliver(Action::Upsert));
         assert!(none(&decide(&order("draft", "2"), None)));
         assert!(none(&decide(&order("pending_approval", "2"), None)));
-        assert!(over(&decide(&order("cancelled", "2"), None)));
+        assert!(none(&decide(&order("cancelled", "2"), None)));
         assert!(none(&decide(&order("confirmed", "2"), Some(&there("confirmed", "2")))));
         assert!(none(&decide(&order("confirmed", "2"), Some(&there("confirmed", "2.0")))));
         assert_eq!(decide(&order("confirmed", "3"), Some(&there("confirmed", "2"))), deliver(Action::Amend));
         assert_eq!(decide(&order("cancelled", "2"), Some(&there("confirmed", "2"))), deliver(Action::Cancel));
-        assert!(over(&decide(&order("cancelled", "2"), Some(&there("cancelled", "2")))));
+        assert!(none(&decide(&order("cancelled", "2"), Some(&there("cancelled", "2")))));
         assert_eq!(decide(&order("confirmed", "2"), Some(&there("draft", "2"))), deliver(Action::Amend));
         let mut adopted = there("confirmed", "2");
         adopted.written = None;

@@ -72,7 +72,9 @@ fn section(name: &str, help: &str, with_common: bool) -> String {
         .collect();
     let rest: Vec<String> = blocks.iter().map(|block| block.join("\n")).collect();
     let rest = format!("Usage:{}", rest.join("\n\n"));
-    format!("\n## {name}\n\n{}\n\n```text\n{}\n```\n", words.trim(), rest.trim())
+    // A help text of one sentence is printed without its full stop.
+    let stop = if words.trim_end().ends_with(char::is_alphanumeric) { "." } else { "" };
+    format!("\n## {name}\n\n{}{stop}\n\n```text\n{}\n```\n", words.trim(), rest.trim())
 }
 
 /// Parts of a help page: a part begins with a line that is not indented.
@@ -163,7 +165,8 @@ Example: counterpart review list
 
     #[test]
     fn options_that_are_only_help_are_left_out() {
-        let text = section("x", "X.\n\nUsage: x\n\nOptions:\n  -h, --help\n          Print help\n", false);
-        assert_eq!(text, "\n## x\n\nX.\n\n```text\nUsage: x\n```\n");
+        let text =
+            section("x", "Does it\n\nUsage: x\n\nOptions:\n  -h, --help\n          Print help\n", false);
+        assert_eq!(text, "\n## x\n\nDoes it.\n\n```text\nUsage: x\n```\n");
     }
 }

@@ -15,7 +15,9 @@ pub fn page(schema: &Value) -> String {
         "# Configuration\n\n\
          Every section and key of `counterpart.toml`; any other is refused. `counterpart init` writes a first file with \
          examples. A key marked with * must be there. Paths are relative to the file. `[hub]` is read at every start; \
-         everything else takes effect with `counterpart apply`.\n\n## Sections\n",
+         everything else takes effect with `counterpart apply`.\n\n\
+         Capitals stand for what you choose: NAME is a name of your own, KIND a [kind](#kind), FIELD one of its \
+         [fields](model.md).\n\n## Sections\n",
     );
     let mut reference = Reference { definitions: &schema["$defs"], shared: BTreeSet::new() };
     for (name, field) in members(schema, "properties") {
@@ -89,7 +91,11 @@ impl<'a> Reference<'a> {
             Shape::Keys(keys) => self.keys(&format!("{path}.NAME"), &meaning(field, keys), keys, page),
             Shape::Named(value) => {
                 heading(&format!("{path}.KIND"), &described(field), page);
-                let row = vec![code("FIELD"), self.kind("", value), String::new(), String::new()];
+                let text = match self.shape(value) {
+                    Shape::Shared(name) => described(&self.definitions[name]),
+                    _ => described(value),
+                };
+                let row = vec![code("FIELD"), self.kind("", value), String::new(), text];
                 page.push_str(&table(HEAD, &[row]));
             }
             _ => {}
@@ -125,8 +131,8 @@ impl<'a> Reference<'a> {
         }
         match self.shape(field) {
             Shape::Keys(_) => format!("[section](#{})", anchor(path)),
-            Shape::Named(of) => format!("table of {}", self.kind(path, of)),
-            Shape::List(of) => format!("list of {}", self.kind(path, of)),
+            Shape::Named(of) => format!("table of {}", plural(&self.kind(path, of))),
+            Shape::List(of) => format!("list of {}", plural(&self.kind(path, of))),
             Shape::Shared(name) => {
                 self.shared.insert(name.to_owned());
                 format!("[{}](#{})", spaced(name), name.to_lowercase())
@@ -145,19 +151,35 @@ impl<'a> Reference<'a> {
             .collect();
         page.push_str(&table(&["value", "meaning"], &constants));
         let forms: Vec<Vec<String>> =
-            items(of, "anyOf").map(|one| vec![self.form(one), described(one)]).collect();
+            items(of, "anyOf").map(|one| vec![form(one), self.form_meaning(one)]).collect();
         page.push_str(&table(&["form", "meaning"], &forms));
     }
 
-    /// One form of a value, as it is written in the file.
-    fn form(&mut self, of: &'a Value) -> String {
-        let keys: Vec<String> = members(of, "properties")
-            .map(|(name, key)| {
-                self.kind("", key);
-                format!("{name} = \"{}\"", name.to_uppercase())
-            })
-            .collect();
-        if keys.is_empty() { code("\"NAME\"") } else { code(&format!("{{ {} }}", keys.join(", "))) }
+    /// What a form means, and each of its keys.
+    fn form_meaning(&mut self, of: &'a Value) -> String {
+        let mut text = described(of);
+        for (name, key) in members(of, "properties") {
+            let _ = write!(text, " {}: {}", code(name), described(key));
+            if let Shape::Shared(_) = self.shape(key) {
+                let _ = write!(text, " See {}.", self.kind("", key));
+            }
+        }
+        text
+    }
+}
+
+/// One form of a value, as it is written in the file.
+fn form(of: &Value) -> String {
+    let keys: Vec<String> = members(of, "properties").map(|(name, _)| format!("{name} = \"...\"")).collect();
+    if keys.is_empty() { code("\"...\"") } else { code(&format!("{{ {} }}", keys.join(", "))) }
+}
+
+/// As it is said of several.
+fn plural(kind: &str) -> String {
+    match kind.strip_prefix("table") {
+        Some(rest) => format!("tables{rest}"),
+        None if kind == "whole number" => "whole numbers".into(),
+        None => kind.to_owned(),
     }
 }
 
@@ -256,7 +278,8 @@ mod tests {
             "| `smtp` | [section](#hubsmtp) |",
             "| `state` * | [State](#state) |",
             "| `shadow` | Does everything but the write",
-            "| `{ env = \"ENV\" }` | An environment variable. |",
+            "| `{ env = \"...\" }` | An environment variable. `env`: Its name. |",
+            "| table of tables of text |",
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }

@@ -17,8 +17,9 @@ pub fn page() -> Result<String> {
     let mut page = String::from(
         "# Connectors\n\n\
          What each connector takes and does. A connection names it and sets these under `[connections.NAME]`: \
-         `settings`, `secrets` and `maps` (see [configuration](configuration.md)); `counterpart check` says what is \
-         missing. `counterpart connectors NAME` shows the same for what is installed, your own included.\n",
+         `settings`, `secrets` and `maps` (see [configuration](configuration.md)). What is marked with * must be set; \
+         `counterpart check` says what is missing. A system that sends webhooks sends them to `/webhooks/NAME`, with the \
+         connection's name. `counterpart connectors` lists what is installed, your own included.\n",
     );
     let rows: Vec<Vec<String>> = catalog
         .iter()

@@ -240,7 +240,7 @@ impl World {
             _ => None,
         });
         if let Some(rows) = rows {
-            for item in shipped(&known.reservations, &rows) {
+            for item in let_go(&known.reservations, &rows) {
                 effects.extend(self.republish(item));
             }
         }
@@ -352,16 +352,15 @@ impl World {
     }
 }
 
-/// Items of which something was shipped: what the shop holds for its own orders is less now.
-fn shipped(before: &[Reservation], after: &[Reservation]) -> Vec<RecordId> {
-    let open = |rows: &[Reservation], row: &Reservation| {
-        rows.iter().find(|o| o.line == row.line).map(|o| (o.open_in_store, o.quantity))
-    };
-    let differs = |row: &&Reservation| match open(after, row) {
-        Some((left, quantity)) => left != row.open_in_store && quantity == row.quantity,
-        None => row.confirmed_at.is_some(),
-    };
-    before.iter().filter(differs).map(|row| row.item).collect()
+/// Items of which the shop holds less for its own orders than before. What it was told then may have counted on what it
+/// held, or on what it had let go already: either way it is told again. Of what it holds more it knows by itself.
+fn let_go(before: &[Reservation], after: &[Reservation]) -> Vec<RecordId> {
+    let open = |row: &Reservation| after.iter().find(|o| o.line == row.line).map(|o| o.open_in_store);
+    before
+        .iter()
+        .filter(|row| open(row).unwrap_or_default() < row.open_in_store)
+        .map(|row| row.item)
+        .collect()
 }
 
 pub fn item_of(payload: &Value) -> Option<RecordId> {

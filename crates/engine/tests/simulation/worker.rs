@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use counterpart_engine::deliver::{
     Confirmed, Failed, Idempotency, Prepared, StepPlan, StepSpec, class_of, confirm, confirm_found,
-    found_older, next_step, prepare, refuse, settle,
+    found_older, intent_after, next_step, prepare, refuse, settle,
 };
 use counterpart_engine::rules::Flow;
 use counterpart_engine::stock::{StockInput, available_to_sell, confirmed};
@@ -16,7 +16,7 @@ use counterpart_model::delivery::{
     Action, Delivery, DeliveryState, FailureClass, Intent, Lane, NewReview, ReviewReason, ReviewSubject,
 };
 use counterpart_model::effect::Effect;
-use counterpart_model::ids::{ConnectionName, RowId};
+use counterpart_model::ids::{ConnectionName, RecordId, RowId};
 use counterpart_model::kind::Kind;
 use counterpart_model::record::{Counterpart, Record, Role};
 use rand::RngExt;
@@ -120,7 +120,13 @@ impl World {
         let action = match prepare(&delivery, &record, mine.as_ref(), &flow) {
             Prepared::Run { action } => action,
             Prepared::Supersede(why) => {
-                return self.set(work, &delivery, DeliveryState::Superseded, None, why);
+                let written = mine.and_then(|c| c.written).unwrap_or_default();
+                let ours = record.kind == Kind::Order && *to == name("erp");
+                let marks = if ours { self.included(record.id, &written) } else { Vec::new() };
+                let goes_on = self.hold(work, marks.clone())
+                    && self.set(work, &delivery, DeliveryState::Superseded, None, why);
+                self.refresh(&marks);
+                return goes_on;
             }
             other => unreachable!("no flow is in shadow or held back: {other:?}"),
         };
@@ -214,10 +220,10 @@ impl World {
 
     fn failed(&mut self, work: &Work, job: &Job, step: &StepSpec, class: FailureClass, sent: bool) {
         let class = if self.store.broken == Broken::Sent { class } else { class_of(step, class, sent) };
-        let mut effects = Vec::new();
-        if step.writes && class != FailureClass::Unknown {
-            effects.push(Effect::SetIntent { delivery: job.delivery.id, intent: None });
-        }
+        let trusted = self.store.broken == Broken::Sent && class == FailureClass::Transient;
+        let before = job.delivery.intent.as_ref();
+        let back = intent_after(&job.delivery, before, step, class, sent && !trusted);
+        let mut effects: Vec<Effect> = back.into_iter().collect();
         let failed =
             Failed { class, message: "failed".into(), retry_after: None, field: None, reached: sent };
         self.trace(|| format!("delivery {} failed at {}: {class:?}", job.delivery.id, step.name));
@@ -265,29 +271,40 @@ impl World {
             effects.push(Effect::SetIntent { delivery: job.delivery.id, intent: None });
             return self.review(work, &job.delivery, ReviewReason::TotalsDiffer, effects);
         }
-        let mut ended = Vec::new();
+        let mut marks = Vec::new();
         if job.record.kind == Kind::Order && to_erp {
-            let rows = self.store.reservations.get(&job.record.id).cloned().unwrap_or_default();
             let written = effects.iter().find_map(|e| match e {
                 Effect::PutCounterpart(c) => c.written.clone(),
                 _ => None,
             });
-            let marked = confirmed(&rows, &written.unwrap_or_default(), now);
-            if marked != rows {
-                ended = marked.iter().map(|row| row.item).collect();
-                effects.push(Effect::PutReservations { order: job.record.id, rows: marked });
-            }
+            marks = self.included(job.record.id, &written.unwrap_or_default());
+            effects.extend(marks.clone());
         }
         self.maybe_crash(0.01);
         let goes_on = self.hold(work, effects);
         self.trace(|| format!("delivery {} confirmed: {goes_on}", job.delivery.id));
-        for item in ended {
-            let index = self.items.iter().position(|i| *i == item).unwrap_or_default().to_string();
-            let event = format!("refresh {index} {}", self.now);
-            self.hint(name("erp"), "stock", index, event);
-        }
+        self.refresh(&marks);
         self.maybe_crash(0.01);
         goes_on
+    }
+
+    /// What an order holds of stock, now that the ERP has it as `written`.
+    fn included(&self, order: RecordId, written: &Value) -> Vec<Effect> {
+        let rows = self.store.reservations.get(&order).cloned().unwrap_or_default();
+        let marked = confirmed(&rows, written, stamp(self.now));
+        if marked == rows { Vec::new() } else { vec![Effect::PutReservations { order, rows: marked }] }
+    }
+
+    /// Asks for the figures of items whose reservations were marked.
+    fn refresh(&mut self, marks: &[Effect]) {
+        for effect in marks {
+            let Effect::PutReservations { rows, .. } = effect else { continue };
+            for row in rows {
+                let index = self.items.iter().position(|i| *i == row.item).unwrap_or_default().to_string();
+                let event = format!("refresh {index} {}", self.now);
+                self.hint(name("erp"), "stock", index, event);
+            }
+        }
     }
 
     /// The request of a step, rendered; `None` when there is nothing to say yet.
@@ -370,7 +387,7 @@ impl World {
         match self.store.commit(effects, stamp(self.now)) {
             Ok(()) => true,
             Err(conflict) => {
-                self.trace(|| format!("worker conflicts: {}", conflict.0));
+                self.trace(|| format!("worker conflicts on {:?}: {}", work.lane, conflict.0));
                 false
             }
         }

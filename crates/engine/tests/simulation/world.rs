@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use counterpart_engine::deliver::unsettled;
 use counterpart_engine::rules::Rules;
 use counterpart_model::delivery::{DeliveryState, FailureClass, ReviewReason, ReviewSubject};
 use counterpart_model::effect::Effect;
@@ -399,9 +400,11 @@ impl World {
             let refused = review.reason == ReviewReason::Refused;
             let state = if refused { DeliveryState::Discarded } else { DeliveryState::Ready };
             let progress = Value::Null;
-            let effects = vec![
+            let waits = &self.store.deliveries[&delivery];
+            let there = self.store.counterparts_of(waits.spec.record);
+            let mut effects = unsettled(waits, &there, stamp(self.now));
+            effects.extend([
                 Effect::CloseReviews { subject: review.subject, how: "retried".into(), by: "person".into() },
-                Effect::SetIntent { delivery, intent: None },
                 Effect::SetDelivery {
                     delivery,
                     state,
@@ -411,7 +414,7 @@ impl World {
                     message: None,
                     waits_for: Vec::new(),
                 },
-            ];
+            ]);
             self.commit(effects);
         }
     }

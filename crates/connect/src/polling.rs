@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use crate::budget::Purpose;
 use crate::connection::{CallError, Connection};
 use crate::manifest::{Code, PageStyle, RequestKind, Stream};
-use crate::path::text_of;
 use crate::places::READ_BEGAN;
-use crate::reading::{Item, item};
+use crate::reading::{Item, id_of, item};
 
 /// How often a round begins again because rows moved while it was paging.
 const RESTARTS: u32 = 3;
@@ -101,7 +100,7 @@ impl Connection {
         let found = found.as_array().cloned().unwrap_or_default();
         let mut ids = Vec::with_capacity(found.len());
         for entry in &found {
-            ids.push(text_of(&run(&stream.id, entry)?));
+            ids.push(id_of(&run(&stream.id, entry)?));
         }
         let mut fresh = 0;
         if overlap == 1 {

@@ -79,7 +79,7 @@ impl Connection {
         };
         let mut hints = Vec::new();
         for (index, hint) in found.as_array().into_iter().flatten().enumerate() {
-            let text = |name: &str| hint.get(name).and_then(text_of);
+            let text = |name: &str| hint.get(name).and_then(id_of);
             match (text("fetch"), text("id"), text("ignore")) {
                 (Some(name), Some(id), _) if self.inner.connector.manifest.fetch.contains_key(&name) => {
                     hints.push(Hint::Fetch { name, id });
@@ -146,7 +146,7 @@ impl Connection {
         let input = answer.input(&json!({ "ids": ids, "steps": steps }));
         let mut came = BTreeSet::new();
         for item in program(&fetch.items, &input)?.as_array().into_iter().flatten() {
-            let Some(id) = text_of(&program(&fetch.id, item)?) else { continue };
+            let Some(id) = id_of(&program(&fetch.id, item)?) else { continue };
             came.insert(id.clone());
             into.items.push(self::item(id, item));
         }
@@ -219,6 +219,11 @@ pub(crate) fn read_program<'a>(
         "stream" => manifest.streams.get(name).and_then(|s| s.read.as_ref()).ok_or_else(none),
         _ => Err(none()),
     }
+}
+
+/// An id as text; an empty one is none.
+pub(crate) fn id_of(value: &Value) -> Option<String> {
+    text_of(value).filter(|text| !text.is_empty())
 }
 
 /// One item with its fingerprint.

@@ -154,14 +154,26 @@ impl Connection {
         let operation = operation.ok_or_else(|| ReadError::NoSuch(format!("operation {name}")))?;
         let meta = self.inner.meta(self.inner.clock.now(), None);
         let value = self.inner.run(&operation.result, context, &meta)?;
-        let raw = serde_json::from_value::<RawResult>(value).map_err(|error| ReadError::Invalid {
+        let invalid = |path: &str, message: String, expected: &str| ReadError::Invalid {
             file: operation.result.file().unwrap_or(&name).to_owned(),
             problems: vec![counterpart_model::check::Problem {
-                path: "result".into(),
-                message: error.to_string(),
-                expected: "{external, number, links, observed, settled, role, totals, refused}".into(),
+                path: path.into(),
+                message,
+                expected: expected.into(),
             }],
+        };
+        let raw = serde_json::from_value::<RawResult>(value).map_err(|error| {
+            let keys = "{external, number, links, observed, settled, role, totals, refused}";
+            invalid("result", error.to_string(), keys)
         })?;
+        // `to_string` of nothing is an empty text, and that is nobody's identity.
+        if raw.external.as_ref().is_some_and(|e| e.id.is_empty() || e.remote_type.is_empty()) {
+            return Err(invalid(
+                "result.external",
+                "has an empty type or id".into(),
+                "both, or no `external`",
+            ));
+        }
         Ok(OperationResult {
             external: raw.external,
             number: raw.number,

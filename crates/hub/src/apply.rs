@@ -190,10 +190,13 @@ async fn once(
         _ => None,
     });
     if let Some(rows) = held {
-        let items = stock::touched(&known.reservations, &rows);
-        effects.extend(
-            stock::republish(shared, active, &items, Some(&change.connection), source.arrived_at).await?,
-        );
+        let before = &known.reservations;
+        let mut others = stock::touched(before, &rows);
+        let all = stock::let_go(before, &rows);
+        others.retain(|item| !all.contains(item));
+        let taker = Some(&change.connection);
+        effects.extend(stock::republish(shared, active, &others, taker, source.arrived_at).await?);
+        effects.extend(stock::republish(shared, active, &all, None, source.arrived_at).await?);
     }
     let first =
         known.record.is_some() && !known.counterparts.iter().any(|c| c.connection == change.connection);

@@ -14,6 +14,7 @@ pub mod explain;
 mod hints;
 pub mod hub;
 pub mod notices;
+mod outcome;
 pub mod plan;
 mod poller;
 pub mod process;

@@ -30,6 +30,9 @@ const ROUND: usize = 256;
 /// Topic of an arrival of our own that asks for things to be read now: `{"fetch": "stock", "ids": ["3"]}`.
 pub const READ_NOW: &str = "read-now";
 
+/// How long hints of a paused connection are put off.
+const PAUSED: SignedDuration = SignedDuration::from_secs(30);
+
 /// How often an arrival whose order is not known yet is tried again, and after how long.
 const WAITS: [SignedDuration; 4] = [
     SignedDuration::from_secs(2),
@@ -93,7 +96,14 @@ async fn round(
     }
     while tasks.try_join_next().is_some() {}
     for (connection, entries) in hints {
-        let Some(link) = active.link(&connection).cloned() else { continue };
+        let Some(link) = active.link(&connection).cloned() else {
+            // Put off, so that they do not stand in the way of others' arrivals.
+            for entry in entries {
+                let until = shared.now() + PAUSED;
+                shared.store.inbox_defer(entry.id, until, "the connection is paused").await?;
+            }
+            continue;
+        };
         let fresh = hinting.lock().unwrap_or_else(PoisonError::into_inner).insert(connection.clone());
         if !fresh {
             continue;

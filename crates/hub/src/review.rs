@@ -2,6 +2,7 @@
 //!
 //! Never: removes anything without saying who did it.
 
+use counterpart_engine::deliver::unsettled;
 use counterpart_model::check::check;
 use counterpart_model::delivery::{Delivery, DeliveryState, Review, ReviewSubject};
 use counterpart_model::effect::Effect;
@@ -52,7 +53,8 @@ async fn retry_as(
             let delivery = delivery_of(shared, delivery).await?;
             if !delivery.state.is_final() {
                 // A person has looked: what an earlier try left open no longer counts.
-                effects.push(Effect::SetIntent { delivery: delivery.id, intent: None });
+                let there = shared.store.counterparts_of(delivery.spec.record).await?;
+                effects.extend(unsettled(&delivery, &there, shared.now()));
                 effects.push(set(&delivery, DeliveryState::Ready, shared, format!("tried again by {by}")));
             }
             shared.store.commit(effects).await?;

@@ -31,6 +31,14 @@ pub fn touched(before: &[Reservation], after: &[Reservation]) -> BTreeSet<(Recor
     gone.chain(new).map(|row| (row.item, row.location.clone())).collect()
 }
 
+/// Items of which the store holds less for its own orders than before. What it was told then may have counted on what it
+/// held, or on what it had let go already: either way it is told again. Of what it holds more it knows by itself.
+pub fn let_go(before: &[Reservation], after: &[Reservation]) -> BTreeSet<(RecordId, String)> {
+    let open = |row: &Reservation| after.iter().find(|o| o.line == row.line).map(|o| o.open_in_store);
+    let less = before.iter().filter(|row| open(row).unwrap_or_default() < row.open_in_store);
+    less.map(|row| (row.item, row.location.clone())).collect()
+}
+
 /// Deliveries that bring stores up to date after reservations changed. The store `except` has the change already: it
 /// took the order itself.
 ///

@@ -123,6 +123,7 @@ async fn a_result_is_typed() {
     assert_eq!((good.number.as_deref(), good.settled, good.role), (Some("S1"), true, Some(Role::Part)));
     let refused = result(json!({ "create": { "id": 5 }, "refused": { "reason": "shipped" } })).unwrap();
     assert_eq!(refused.refused.as_deref(), Some("shipped"));
+    assert!(result(json!({ "create": { "id": null } })).is_err(), "an empty id is none");
     let wrong = result(json!({ "create": { "id": {} } }));
     assert!(wrong.is_err(), "an id that is no text");
 }

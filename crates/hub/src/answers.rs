@@ -13,6 +13,7 @@ use crate::error::HubError;
 use crate::explain::{delivery_view, review_view};
 use crate::hub::LATENCY_WINDOW;
 use crate::poller;
+use crate::process::health_job;
 use crate::shared::Shared;
 use crate::views::*;
 
@@ -33,11 +34,15 @@ pub async fn status(shared: &Shared) -> Result<Status, HubError> {
     let active = shared.active().ok();
     if let Some(active) = &active {
         for (name, link) in &active.links {
-            let health = shared.health.view(name);
+            // Kept by the process that serves, which may be another one than this.
+            let kept = shared.store.job_get(&health_job(name)).await?;
+            let health = kept
+                .and_then(|job| serde_json::from_value(job.value).ok())
+                .unwrap_or_else(|| shared.health.view(name));
             connections.push(ConnectionStatus {
                 name: name.to_string(),
                 connector: link.config.connector.clone(),
-                state: if link.config.paused { "paused" } else { health.state }.into(),
+                state: if link.config.paused { "paused".into() } else { health.state },
                 message: health.message,
                 since: health.since,
                 polled: poller::polled(shared, name).await?,

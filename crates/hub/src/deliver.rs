@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 
 use crate::active::{Active, Link};
 use crate::outcome;
+use crate::process::note_success;
 use crate::render::{self, Rendered, Unrenderable};
 use crate::shared::Shared;
 
@@ -194,7 +195,7 @@ async fn steps(run: &mut Run<'_>, operation: &OperationInfo, rendered: Rendered)
         match &result.result {
             Ok(StepDone::Skipped) => drop(done.insert(step.name.clone(), Value::Null)),
             Ok(StepDone::Response(response)) => {
-                job.shared.health.succeeded(&job.link.name);
+                note_success(job.shared, job.link).await?;
                 done.insert(step.name.clone(), response.clone());
                 if step.writes {
                     // The intent stays until the confirmation: a crash now must not make the next run trust a search

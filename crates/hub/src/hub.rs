@@ -88,6 +88,9 @@ impl Hub {
         // One process works on a database: whatever is still leased was left by one that died.
         let _only = self.lock()?;
         self.shared.store.break_leases().await?;
+        for name in active.links.keys() {
+            process::keep_health(&self.shared, name).await?;
+        }
         stock::refresh_all(&self.shared, &active).await?;
         let mut core = JoinSet::new();
         core.spawn(process::run(self.shared.clone(), stop.clone()));

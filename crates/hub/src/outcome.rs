@@ -167,7 +167,7 @@ pub async fn failed(
         status: outcome.status,
         sent: failure.sent,
     };
-    note_failure(job.shared, job.link, &call);
+    note_failure(job.shared, job.link, &call).await?;
     if let Some((map, code)) = &failure.missing_reference {
         let message = format!(
             "{} has no entry for `{code}` in the reference map `{map}`: add it under [connections.{}.maps.{map}], apply, then retry",

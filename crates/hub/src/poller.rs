@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::active::{Active, Link};
-use crate::process::{self, note_failure};
+use crate::process::{self, note_failure, note_success};
 use crate::shared::Shared;
 
 /// How many unsettled things a watch reads in one go.
@@ -83,11 +83,11 @@ async fn poll(
         let page = match link.connection.poll(&stream.name, cursor.as_ref()).await {
             Ok(page) => page,
             Err(error) => {
-                note_failure(shared, link, &error);
+                note_failure(shared, link, &error).await?;
                 return Ok(());
             }
         };
-        shared.health.succeeded(&link.name);
+        note_success(shared, link).await?;
         let began = page.read_began;
         let items = page
             .items

@@ -289,11 +289,11 @@ pub async fn fetch(
     let fetched = match link.connection.fetch(name, ids).await {
         Ok(fetched) => fetched,
         Err(error) => {
-            note_failure(shared, link, &error);
+            note_failure(shared, link, &error).await?;
             return Ok(Err(error));
         }
     };
-    shared.health.succeeded(&link.name);
+    note_success(shared, link).await?;
     let topic = format!("fetch:{name}");
     let began = fetched.read_began;
     let items = fetched
@@ -320,12 +320,43 @@ pub async fn fetch(
     Ok(Ok(()))
 }
 
-/// Tells the connection's health of a failed call; says it once in the log when that is news.
-pub fn note_failure(shared: &Shared, link: &Link, error: &CallError) {
+/// Tells the connection's health of a failed call; says it once in the log, and to other processes, when that is news.
+///
+/// # Errors
+/// When the database is away.
+pub async fn note_failure(shared: &Shared, link: &Link, error: &CallError) -> Result<(), StoreError> {
     let news = shared.health.failed(&link.name, error.class, &error.message, error.retry_after, shared.now());
     metrics::counter!("counterpart_call_failures_total", "connection" => link.name.to_string(), "class" => error.class.as_str())
         .increment(1);
     if news {
         tracing::error!(connection = %link.name, class = error.class.as_str(), "{}: {}", link.name, error.message);
+        keep_health(shared, &link.name).await?;
     }
+    Ok(())
+}
+
+/// Tells the connection's health of a call that succeeded.
+///
+/// # Errors
+/// When the database is away.
+pub async fn note_success(shared: &Shared, link: &Link) -> Result<(), StoreError> {
+    if shared.health.succeeded(&link.name) {
+        tracing::info!(connection = %link.name, "{} is back", link.name);
+        keep_health(shared, &link.name).await?;
+    }
+    Ok(())
+}
+
+/// Keeps how a connection is where the command line, another process, can read it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn keep_health(shared: &Shared, connection: &ConnectionName) -> Result<(), StoreError> {
+    let view = json!(shared.health.view(connection));
+    shared.store.job_put(&health_job(connection), view, None).await
+}
+
+/// Name under which a connection's health is kept.
+pub fn health_job(connection: &ConnectionName) -> String {
+    format!("health:{connection}")
 }

@@ -14,6 +14,7 @@ use counterpart_store::Store;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::active::Active;
@@ -116,10 +117,11 @@ impl State {
     }
 }
 
-/// How a connection is, for a person.
+/// How a connection is, for a person. Kept in the database too, so that another process can tell.
+#[derive(Serialize, Deserialize)]
 pub struct HealthView {
     /// `ok`, `unauthorised` or `down`.
-    pub state: &'static str,
+    pub state: String,
     /// Words.
     pub message: Option<String>,
     /// Since when.
@@ -143,14 +145,16 @@ impl Health {
         self.with(connection, |state| !state.told_to_wait(now) && !state.breaker.is_open())
     }
 
-    /// A call succeeded.
-    pub fn succeeded(&self, connection: &ConnectionName) {
+    /// A call succeeded. True when that is news.
+    pub fn succeeded(&self, connection: &ConnectionName) -> bool {
         self.with(connection, |state| {
+            let news = state.unauthorised.is_some() || state.down_since.is_some();
             state.breaker.succeeded();
             state.unauthorised = None;
             state.down_since = None;
             state.message = None;
-        });
+            news
+        })
     }
 
     /// A call failed. True when this is news: the moment for one alert.
@@ -196,11 +200,11 @@ impl Health {
         self.with(connection, |state| {
             if let Some((since, _, message)) = &state.unauthorised {
                 let message = Some(format!("credentials refused: {message}"));
-                HealthView { state: "unauthorised", message, since: Some(*since) }
+                HealthView { state: "unauthorised".into(), message, since: Some(*since) }
             } else if let Some(since) = state.down_since {
-                HealthView { state: "down", message: state.message.clone(), since: Some(since) }
+                HealthView { state: "down".into(), message: state.message.clone(), since: Some(since) }
             } else {
-                HealthView { state: "ok", message: None, since: None }
+                HealthView { state: "ok".into(), message: None, since: None }
             }
         })
     }

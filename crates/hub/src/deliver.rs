@@ -107,7 +107,16 @@ pub async fn run(job: &Job<'_>) -> Result<Next, StoreError> {
             }
         };
     if !rendered.blocked.is_empty() {
-        return outcome::block(job, &record, rendered).await;
+        if !shadow {
+            return outcome::block(job, &record, rendered).await;
+        }
+        let waits = outcome::awaited(job, &rendered.blocked).await?;
+        let run = Run { job, record, flow, action, shadow, payload: rendered.payload, mine, wrote: false };
+        return outcome::shadowed(
+            &run,
+            &format!("it would first wait for {waits} to exist in {}", job.link.name),
+        )
+        .await;
     }
     let payload = rendered.payload.clone();
     let mut run = Run { job, record, flow, action, shadow, payload, mine, wrote: false };
@@ -172,7 +181,10 @@ async fn steps(run: &mut Run<'_>, operation: &OperationInfo, rendered: Rendered)
         let before = intent.clone();
         if step.writes {
             match wants_to_write(job, kind, action, step, &context) {
-                Ok(true) if run.shadow => return outcome::shadowed(run, &step.name).await,
+                Ok(true) if run.shadow => {
+                    let would = format!("step `{}` would have written it", step.name);
+                    return outcome::shadowed(run, &would).await;
+                }
                 Ok(true) => {}
                 Ok(false) => {
                     done.insert(step.name.clone(), Value::Null);

@@ -203,13 +203,22 @@ impl Hub {
         let name = ConnectionName::new(connection).map_err(|_| IntakeError::UnknownConnection)?;
         let active = self.shared.active().map_err(|e| IntakeError::Unavailable(e.to_string()))?;
         let link = active.links.get(&name).ok_or(IntakeError::UnknownConnection)?;
-        let verified = link.connection.verify_webhook(&headers, &body).map_err(|error| match error {
-            WebhookError::NoWebhooks => IntakeError::UnknownConnection,
-            WebhookError::BadSignature | WebhookError::TooOld => IntakeError::BadSignature(error.to_string()),
-            other => IntakeError::Unreadable(other.to_string()),
+        let count = |outcome: &'static str| {
+            metrics::counter!("counterpart_webhooks_total", "connection" => name.to_string(), "outcome" => outcome)
+                .increment(1);
+        };
+        let verified = link.connection.verify_webhook(&headers, &body).map_err(|error| {
+            count("refused");
+            match error {
+                WebhookError::NoWebhooks => IntakeError::UnknownConnection,
+                WebhookError::BadSignature | WebhookError::TooOld => {
+                    IntakeError::BadSignature(error.to_string())
+                }
+                other => IntakeError::Unreadable(other.to_string()),
+            }
         })?;
         let arrival = Arrival {
-            connection: name,
+            connection: name.clone(),
             channel: Channel::Webhook,
             topic: verified.topic,
             event_id: verified.event_id,
@@ -218,6 +227,7 @@ impl Hub {
         };
         let accepted =
             self.shared.store.accept(arrival).await.map_err(|e| IntakeError::Unavailable(e.to_string()))?;
+        count(if accepted.repeated { "repeated" } else { "accepted" });
         Ok(Intake { repeated: accepted.repeated })
     }
 

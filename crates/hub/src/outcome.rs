@@ -285,11 +285,22 @@ async fn on_its_way(job: &Job<'_>, blocker: RecordId) -> Result<bool, StoreError
     Ok(open.iter().any(|d| d.spec.lane.connection == job.link.name && d.state != DeliveryState::InReview))
 }
 
-/// In shadow: the first write is not sent, and the difference it would have made is kept.
-pub async fn shadowed(run: &Run<'_>, step: &str) -> Result<Next, StoreError> {
+/// Names what is waited for.
+pub async fn awaited(job: &Job<'_>, blocked: &[(String, RecordId)]) -> Result<String, StoreError> {
+    let blockers = job.shared.store.records(blocked.iter().map(|(_, id)| *id).collect()).await?;
+    let names = blockers.iter().map(|b| match &b.label {
+        Some(label) => format!("{} {label}", b.kind),
+        None => format!("{} {}", b.kind, b.id),
+    });
+    Ok(names.collect::<Vec<_>>().join(", "))
+}
+
+/// In shadow: nothing is sent and nothing waits; the difference that a write would have made is kept, with what
+/// `would` have happened.
+pub async fn shadowed(run: &Run<'_>, would: &str) -> Result<Next, StoreError> {
     let there = run.mine.as_ref().and_then(|c| c.written.clone().or_else(|| c.observed.clone()));
     let difference = diff::diff(&there.unwrap_or_else(|| json!({})), &run.payload);
-    let message = format!("in shadow: step `{step}` would have written {} field(s)", difference.len());
+    let message = format!("in shadow: {would} ({} field(s) differ)", difference.len());
     finish(run.job, DeliveryState::Shadowed, &message, json!({ "difference": difference })).await
 }
 

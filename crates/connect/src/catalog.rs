@@ -366,6 +366,9 @@ fn contradictions(manifest: &Manifest, folder: &str) -> Vec<(String, String)> {
         if fetch.is_some_and(|f| !manifest.fetch.contains_key(f)) {
             say(&format!("{at}.fetch"), "there is no such [fetch.*]".into());
         }
+        if stream.version.is_some() && fetch.is_none() {
+            say(&format!("{at}.version"), "goes with `fetch`".into());
+        }
         if stream.page.style == PageStyle::Cursor && stream.next.is_none() {
             say(&format!("{at}.next"), "paging by cursor needs to know where the next one is".into());
         }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::auth::{self, Session};
-use crate::budget::{Budget, Purpose, Reading};
+use crate::budget::{Budget, Reading};
 use crate::catalog::Connector;
 use crate::classify::{Fault, classify};
 use crate::driver::{self, Answer};
@@ -26,9 +26,10 @@ use crate::manifest::{AuthScheme, Code, Driver, ErrorClass, Idempotent, RequestK
 use crate::settings::{self, SpecProblem};
 use crate::template;
 
+pub use crate::budget::Purpose;
 pub use crate::checking::{CheckLine, CheckState};
 pub use crate::error::ReadError;
-pub use crate::polling::Page;
+pub use crate::polling::{Name, Page};
 pub use crate::reading::{Fetched, Hint, Item};
 pub use crate::webhook::{Verified, WebhookError};
 

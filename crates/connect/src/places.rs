@@ -59,6 +59,7 @@ pub fn programs(manifest: &Manifest) -> Vec<Place<'_>> {
             ("next", stream.next.as_ref(), Expect::Any),
             ("more", stream.more.as_ref(), Expect::Bool),
             ("read", stream.read.as_ref(), Expect::Changes),
+            ("version", stream.version.as_ref(), Expect::Any),
         ];
         for (key, code, expect) in optional {
             if let Some(code) = code {

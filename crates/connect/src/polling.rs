@@ -21,12 +21,23 @@ const RESTARTS: u32 = 3;
 pub struct Page {
     /// When the read began.
     pub read_began: Timestamp,
-    /// What it gave.
+    /// What it gave, where the stream reads things itself.
     pub items: Vec<Item>,
+    /// What it named, where the stream leaves the reading to a fetch.
+    pub names: Vec<Name>,
     /// Where the next call goes on.
     pub cursor: Value,
     /// The round has more pages.
     pub more: bool,
+}
+
+/// A thing that a stream names for a fetch to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// Remote id.
+    pub id: String,
+    /// Changes whenever the thing does; `None` when the stream cannot tell.
+    pub version: Option<String>,
 }
 
 /// Where a stream stands.
@@ -115,12 +126,18 @@ impl Connection {
                         state.mark = higher(state.mark, round.high);
                     }
                     state.round = Some(Round { restarts, ..begin(stream, &state.mark, now) });
-                    return Ok(Page { read_began: now, items: Vec::new(), cursor: json!(state), more: true });
+                    return Ok(Page {
+                        read_began: now,
+                        items: Vec::new(),
+                        names: Vec::new(),
+                        cursor: json!(state),
+                        more: true,
+                    });
                 }
                 None => round.slipped = true,
             }
         }
-        let mut items = Vec::new();
+        let (mut items, mut names) = (Vec::new(), Vec::new());
         for (entry, id) in found.iter().zip(&ids).skip(fresh) {
             if let Some(mark) = marked(stream) {
                 let mark = plausible(run(mark, entry)?, round.began);
@@ -128,9 +145,20 @@ impl Connection {
                 round.high = higher(before.clone(), mark.clone());
                 round.unsorted |= !mark.is_null() && round.high == before && mark != before;
             }
-            if let Some(id) = id {
-                items.push(item(id.clone(), entry));
+            let Some(id) = id.clone() else { continue };
+            if stream.fetch.is_none() {
+                items.push(item(id, entry));
+                continue;
             }
+            let version = match &stream.version {
+                Some(code) => match run(code, entry)? {
+                    Value::Null => None,
+                    Value::String(text) => Some(text),
+                    other => Some(other.to_string()),
+                },
+                None => None,
+            };
+            names.push(Name { id, version });
         }
         let full = u64::try_from(found.len()).unwrap_or(u64::MAX) >= stream.page.limit;
         let next = match (&stream.next, stream.page.style) {
@@ -156,14 +184,7 @@ impl Connection {
                 state.mark = finished(stream, state.mark, &round);
             }
         }
-        let mut page = Page { read_began: now, items, cursor: json!(state), more };
-        if let Some(fetch) = &stream.fetch {
-            let wanted: Vec<String> = page.items.iter().map(|i| i.id.clone()).collect();
-            let fetched = self.fetch_as(fetch, &wanted, Purpose::Polling).await?;
-            page.read_began = fetched.read_began;
-            page.items = fetched.items;
-        }
-        Ok(page)
+        Ok(Page { read_began: now, items, names, cursor: json!(state), more })
     }
 }
 

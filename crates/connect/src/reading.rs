@@ -96,16 +96,7 @@ impl Connection {
     ///
     /// # Errors
     /// When a call fails; nothing of what came before is given then.
-    pub async fn fetch(&self, name: &str, ids: &[String]) -> Result<Fetched, CallError> {
-        self.fetch_as(name, ids, Purpose::Delivery).await
-    }
-
-    pub(crate) async fn fetch_as(
-        &self,
-        name: &str,
-        ids: &[String],
-        purpose: Purpose,
-    ) -> Result<Fetched, CallError> {
+    pub async fn fetch(&self, name: &str, ids: &[String], purpose: Purpose) -> Result<Fetched, CallError> {
         let fetch = self.inner.connector.manifest.fetch.get(name).ok_or_else(|| {
             CallError::not_sent(FailureClass::Rejected, format!("the connector has no fetch `{name}`"))
         })?;

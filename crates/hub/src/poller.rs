@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use counterpart_connect::connection::{StreamInfo, WatchInfo};
+use counterpart_connect::connection::{Page, StreamInfo, WatchInfo};
 use counterpart_model::change::Channel;
 use counterpart_model::ids::ConnectionName;
-use counterpart_store::{Polled, PolledItem, StoreError};
+use counterpart_store::{Polled, PolledItem, PolledNames, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::watch;
@@ -75,10 +75,6 @@ async fn poll(
     if full {
         cursor = None;
     }
-    let topic = match &stream.fetch {
-        Some(fetch) => format!("fetch:{fetch}"),
-        None => format!("stream:{}", stream.name),
-    };
     loop {
         let page = match link.connection.poll(&stream.name, cursor.as_ref()).await {
             Ok(page) => page,
@@ -88,29 +84,16 @@ async fn poll(
             }
         };
         note_success(shared, link).await?;
-        let began = page.read_began;
-        let items = page
-            .items
-            .into_iter()
-            .map(|item| PolledItem {
-                topic: topic.clone(),
-                event_id: format!("{}@{began}", item.id),
-                key: item.id,
-                fingerprint: item.fingerprint,
-                channel: Channel::Poll,
-                body: item.body,
-            })
-            .collect();
-        let polled = Polled {
-            connection: link.name.clone(),
-            stream: stream.name.clone(),
-            read_began: began,
-            items,
-            cursor: Some(page.cursor.clone()),
-        };
-        shared.store.accept_polled(polled).await?;
-        cursor = Some(page.cursor);
-        if !page.more {
+        cursor = Some(page.cursor.clone());
+        let more = page.more;
+        if let Some(fetch) = &stream.fetch {
+            if !named(shared, link, stream, fetch, &page, full).await? {
+                return Ok(());
+            }
+        } else {
+            take(shared, link, stream, page).await?;
+        }
+        if !more {
             break;
         }
         if *stop.borrow() {
@@ -123,6 +106,61 @@ async fn poll(
         shared.store.job_put(&full_job(link, stream), json!({}), next).await?;
     }
     Ok(())
+}
+
+/// Makes what a page gave durable and moves the cursor.
+async fn take(shared: &Shared, link: &Link, stream: &StreamInfo, page: Page) -> Result<(), StoreError> {
+    let began = page.read_began;
+    let items = page.items.into_iter().map(|item| PolledItem {
+        topic: format!("stream:{}", stream.name),
+        event_id: format!("{}@{began}", item.id),
+        key: item.id,
+        fingerprint: item.fingerprint,
+        channel: Channel::Poll,
+        body: item.body,
+    });
+    let polled = Polled {
+        connection: link.name.clone(),
+        stream: stream.name.clone(),
+        read_began: began,
+        items: items.collect(),
+        cursor: Some(page.cursor),
+    };
+    shared.store.accept_polled(polled).await.map(drop)
+}
+
+/// Has the fetch read what a page named, less what was read before in the same version, and moves the cursor when
+/// that is durable. A full round takes no version's word. False when the system could not be read.
+async fn named(
+    shared: &Shared,
+    link: &Link,
+    stream: &StreamInfo,
+    fetch: &str,
+    page: &Page,
+    full: bool,
+) -> Result<bool, StoreError> {
+    let (versioned, bare): (Vec<_>, Vec<_>) = page.names.iter().partition(|name| name.version.is_some());
+    let mut named = PolledNames {
+        connection: link.name.clone(),
+        topic: format!("stream:{}", stream.name),
+        read_began: page.read_began,
+        names: versioned.into_iter().map(|n| (n.id.clone(), n.version.clone().unwrap_or_default())).collect(),
+    };
+    if !full {
+        named.names = shared.store.named_anew(&named).await?;
+    }
+    let ids: BTreeSet<String> =
+        named.names.iter().map(|(id, _)| id.clone()).chain(bare.into_iter().map(|n| n.id.clone())).collect();
+    if !ids.is_empty() {
+        let ids: Vec<String> = ids.into_iter().collect();
+        match process::fetch(shared, link, fetch, &ids, &BTreeSet::new(), Channel::Poll).await? {
+            // What is named and cannot be read yet is asked for again while the look-back names it.
+            Ok(missing) => named.names.retain(|(id, _)| !missing.contains(id)),
+            Err(_) => return Ok(false),
+        }
+    }
+    shared.store.accept_named(named, &stream.name, page.cursor.clone()).await?;
+    Ok(true)
 }
 
 fn full_job(link: &Link, stream: &StreamInfo) -> String {

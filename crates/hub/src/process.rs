@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use counterpart_connect::ReadError;
-use counterpart_connect::connection::{CallError, Hint};
+use counterpart_connect::connection::{CallError, Hint, Purpose};
 use counterpart_model::change::{Channel, InboxEntry};
 use counterpart_model::delivery::{FailureClass, NewReview, ReviewReason, ReviewSubject};
 use counterpart_model::effect::Effect;
@@ -231,7 +231,7 @@ async fn follow_hints(shared: &Shared, link: &Link, entries: Vec<InboxEntry>) ->
         let force: BTreeSet<String> =
             forced.iter().filter(|(n, _)| *n == name).map(|(_, id)| id.clone()).collect();
         match fetch(shared, link, &name, &keys, &force, Channel::ReadBack).await? {
-            Ok(()) => served.extend(rows),
+            Ok(_) => served.extend(rows),
             Err(error) => {
                 let wait = error.retry_after.unwrap_or(SignedDuration::from_secs(5));
                 failed.extend(rows.into_iter().map(|row| (row, (wait, error.message.clone()))));
@@ -270,7 +270,7 @@ fn read_now(body: &[u8]) -> Vec<Hint> {
 }
 
 /// Reads things by id and puts what came into the inbox, unless it is what was seen last. Ids in `force` are taken
-/// even then: their figures are the same but newer.
+/// even then: their figures are the same but newer. Gives the ids that are not there.
 ///
 /// # Errors
 /// The outer one when the database is away, the inner one when the system is.
@@ -281,12 +281,16 @@ pub async fn fetch(
     ids: &[String],
     force: &BTreeSet<String>,
     channel: Channel,
-) -> Result<Result<(), CallError>, StoreError> {
+) -> Result<Result<Vec<String>, CallError>, StoreError> {
     if !shared.health.may_call(&link.name, shared.now()) {
         let message = format!("{} is paused after failures", link.name);
         return Ok(Err(CallError::not_sent(FailureClass::Transient, message)));
     }
-    let fetched = match link.connection.fetch(name, ids).await {
+    let purpose = match channel {
+        Channel::Poll | Channel::Watch => Purpose::Polling,
+        _ => Purpose::Delivery,
+    };
+    let fetched = match link.connection.fetch(name, ids, purpose).await {
         Ok(fetched) => fetched,
         Err(error) => {
             note_failure(shared, link, &error).await?;
@@ -317,7 +321,7 @@ pub async fn fetch(
     let polled =
         Polled { connection: link.name.clone(), stream: topic, read_began: began, items, cursor: None };
     shared.store.accept_polled(polled).await?;
-    Ok(Ok(()))
+    Ok(Ok(fetched.missing))
 }
 
 /// Tells the connection's health of a failed call; says it once in the log, and to other processes, when that is news.

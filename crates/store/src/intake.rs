@@ -13,7 +13,7 @@ use crate::error::{Conflict, StoreError};
 use crate::reviews;
 use crate::rows::{Columns, Named, collect, execute, first, json_text, limit, micros};
 use crate::store::Store;
-use crate::types::{Accepted, Cursor, InboxState, Polled, PolledResult};
+use crate::types::{Accepted, Cursor, InboxState, Polled, PolledNames, PolledResult};
 
 const ENTRY: &str =
     "id, connection, channel, topic, event_id, received_at, body, tries, state, outcome, next_at, message";
@@ -84,12 +84,7 @@ impl Store {
                 put_seen(db, &row.connection, &row.topic, key, fingerprint, row.received_at)?;
             }
             if let Some(value) = &cursor {
-                execute(
-                    db,
-                    "INSERT INTO cursor VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                    params![connection.as_str(), stream, value, now],
-                )?;
+                put_cursor(db, connection.as_str(), &stream, value, now)?;
             } else {
                 execute(
                     db,
@@ -99,6 +94,58 @@ impl Store {
             }
             Ok(result)
         })
+        .await
+    }
+
+    /// The names that were not seen before in the version that they have now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn named_anew(&self, named: &PolledNames) -> Result<Vec<(String, String)>, StoreError> {
+        let PolledNames { connection, topic, names, .. } = named.clone();
+        self.read(move |db, keys| {
+            let mut anew = Vec::new();
+            for (key, version) in names {
+                let seen = first(
+                    db,
+                    "SELECT fingerprint FROM seen WHERE connection = ?1 AND topic = ?2 AND remote_key = ?3",
+                    params![connection.as_str(), topic, key],
+                    |row| row.at::<[u8; 16]>("fingerprint"),
+                )?;
+                if seen != Some(keys.index_hash("seen", &[&version])) {
+                    anew.push((key, version));
+                }
+            }
+            Ok(anew)
+        })
+        .await
+    }
+
+    /// Remembers the versions that were named, once what was named has been read and is durable, and moves the cursor
+    /// of `stream`, in one transaction. An earlier read changes nothing that a later one remembered.
+    ///
+    /// # Errors
+    /// When it cannot be written; the cursor has then not moved.
+    pub async fn accept_named(
+        &self,
+        named: PolledNames,
+        stream: &str,
+        cursor: serde_json::Value,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys().clone();
+        let (now, cursor) = (micros(self.now()), json_text(&cursor)?);
+        let PolledNames { connection, topic, read_began, names } = named;
+        let stream = stream.to_owned();
+        self.write(
+            |()| false,
+            move |db| {
+                for (key, version) in &names {
+                    let fingerprint = keys.index_hash("seen", &[version]);
+                    put_seen(db, connection.as_str(), &topic, key, &fingerprint, micros(read_began))?;
+                }
+                put_cursor(db, connection.as_str(), &stream, &cursor, now)
+            },
+        )
         .await
     }
 
@@ -139,50 +186,6 @@ impl Store {
                     Ok((row.at("stream")?, cursor))
                 },
             )
-        })
-        .await
-    }
-
-    /// Remembers what a thing looked like, as [`Store::accept_polled`] does, without an arrival. A look that began
-    /// earlier than the one remembered changes nothing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn mark_seen(
-        &self,
-        connection: &ConnectionName,
-        topic: &str,
-        key: &str,
-        fingerprint: &str,
-        read_began: Timestamp,
-    ) -> Result<(), StoreError> {
-        let fingerprint = self.keys().index_hash("seen", &[fingerprint]);
-        let (connection, topic, key) = (connection.clone(), topic.to_owned(), key.to_owned());
-        self.write(
-            |()| false,
-            move |db| put_seen(db, connection.as_str(), &topic, &key, &fingerprint, micros(read_began)),
-        )
-        .await
-    }
-
-    /// Forgets what a thing (`None`: everything of the topic) looked like, so that the next read takes it in again.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn forget_seen(
-        &self,
-        connection: &ConnectionName,
-        topic: &str,
-        key: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let (connection, topic, key) = (connection.clone(), topic.to_owned(), key.map(str::to_owned));
-        self.write(|()| false, move |db| {
-            execute(
-                db,
-                "DELETE FROM seen WHERE connection = ?1 AND topic = ?2 AND (?3 IS NULL OR remote_key = ?3)",
-                params![connection.as_str(), topic, key],
-            )?;
-            Ok(())
         })
         .await
     }
@@ -335,6 +338,22 @@ impl SealedArrival {
         }
         Ok(self.insert(db, &format!("{}@{}", self.event_id, self.received_at))?.is_some())
     }
+}
+
+fn put_cursor(
+    db: &Connection,
+    connection: &str,
+    stream: &str,
+    value: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    execute(
+        db,
+        "INSERT INTO cursor VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        params![connection, stream, value, now],
+    )?;
+    Ok(())
 }
 
 fn put_seen(

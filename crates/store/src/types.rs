@@ -55,6 +55,19 @@ pub struct PolledItem {
     pub body: Vec<u8>,
 }
 
+/// What a read only named, for something else to read.
+#[derive(Debug, Clone)]
+pub struct PolledNames {
+    /// Connection.
+    pub connection: ConnectionName,
+    /// Topic under which the versions are remembered.
+    pub topic: String,
+    /// When the read began.
+    pub read_began: Timestamp,
+    /// Remote ids with the version that each was named in.
+    pub names: Vec<(String, String)>,
+}
+
 /// What became of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PolledResult {

@@ -80,6 +80,10 @@ pub struct Stream {
     /// Name of the fetch by which each item is read instead.
     #[serde(default)]
     pub fetch: Option<String>,
+    /// Program, with `fetch`: what changes whenever the item does. What is named again in the same version is not read
+    /// again.
+    #[serde(default)]
+    pub version: Option<Code>,
     /// Seconds between rounds.
     pub interval_s: u64,
     /// Seconds between rounds that read everything.

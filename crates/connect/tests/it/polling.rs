@@ -203,15 +203,15 @@ async fn cursors_and_page_numbers_are_followed() {
 
 #[tokio::test]
 async fn a_stream_may_only_name_what_a_fetch_then_reads() {
-    let server = Server::start(|request| {
-        if request.path.starts_with("/by-id") {
-            return ok(json!({ "items": [{ "id": "a", "full": true }] }));
-        }
-        ok(json!({ "items": [{ "id": "a" }] }))
-    })
-    .await;
-    let stream = "page = { style = \"none\" }\nfetch = \"thing\"";
-    let page = connect(&rest(stream), &server).poll("things", None).await.unwrap();
-    assert_eq!(page.items.len(), 1);
-    assert_eq!(page.items[0].body, br#"{"id":"a","full":true}"#);
+    let server = Server::start(|_| ok(json!({ "items": [{ "id": "a", "rev": 7 }, { "id": "b" }] }))).await;
+    let named = async |version: &str| {
+        let stream = format!("page = {{ style = \"none\" }}\nfetch = \"thing\"{version}");
+        let page = connect(&rest(&stream), &server).poll("things", None).await.unwrap();
+        assert_eq!(page.items, []);
+        page.names.into_iter().map(|name| (name.id, name.version)).collect::<Vec<_>>()
+    };
+    let (a, b) = ("a".to_owned(), "b".to_owned());
+    assert_eq!(named("\nversion = \".rev\"").await, [(a.clone(), Some("7".into())), (b.clone(), None)]);
+    assert_eq!(named("").await, [(a, None), (b, None)]);
+    assert_eq!(server.seen().len(), 2, "nothing is read besides the list");
 }

@@ -1,6 +1,6 @@
 //! Reading by id, hints, webhooks and read mappings.
 
-use counterpart_connect::connection::Hint;
+use counterpart_connect::connection::{Hint, Purpose};
 use counterpart_connect::{ReadError, WebhookError};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
@@ -57,7 +57,7 @@ async fn ids_are_read_in_portions_and_what_is_gone_is_told() {
     .await;
     let connection = connect(&connector(&head("rest", REST), &[]), &server);
     let ids: Vec<String> = ["1", "2", "3"].map(String::from).into();
-    let fetched = connection.fetch("item", &ids).await.unwrap();
+    let fetched = connection.fetch("item", &ids, Purpose::Delivery).await.unwrap();
     assert_eq!(fetched.items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
     assert_eq!(fetched.missing, ["2"]);
     assert_eq!(server.seen().len(), 4, "two portions, each with one further read");

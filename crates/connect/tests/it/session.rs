@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use counterpart_connect::catalog::Connector;
+use counterpart_connect::connection::Purpose;
 use counterpart_model::delivery::FailureClass;
 use serde_json::json;
 
@@ -67,9 +68,9 @@ async fn one_login_serves_requests_that_come_together() {
     let connection = connect(&rpc(), &server);
     let ids = ["7".to_owned()];
     let (a, b, c) = tokio::join!(
-        connection.fetch("thing", &ids),
-        connection.fetch("thing", &ids),
-        connection.fetch("thing", &ids)
+        connection.fetch("thing", &ids, Purpose::Delivery),
+        connection.fetch("thing", &ids, Purpose::Delivery),
+        connection.fetch("thing", &ids, Purpose::Delivery)
     );
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert_eq!(logins(&server), 1);
@@ -79,7 +80,7 @@ async fn one_login_serves_requests_that_come_together() {
 async fn an_expired_session_is_renewed_once() {
     let server = server(1).await;
     let connection = connect(&rpc(), &server);
-    assert_eq!(connection.fetch("thing", &["7".into()]).await.unwrap().items.len(), 1);
+    assert_eq!(connection.fetch("thing", &["7".into()], Purpose::Delivery).await.unwrap().items.len(), 1);
     assert_eq!(logins(&server), 2);
 }
 
@@ -87,7 +88,7 @@ async fn an_expired_session_is_renewed_once() {
 async fn a_session_that_never_holds_is_unauthorised() {
     let server = server(u32::MAX).await;
     let connection = connect(&rpc(), &server);
-    let error = connection.fetch("thing", &["7".into()]).await.unwrap_err();
+    let error = connection.fetch("thing", &["7".into()], Purpose::Delivery).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Unauthorised);
     assert_eq!(logins(&server), 2);
 }
@@ -101,12 +102,12 @@ async fn a_refused_login_is_unauthorised_and_not_repeated_at_once() {
     let connection = connect_at(&rpc(), &server, clock.clone());
     let ids = ["7".to_owned()];
     for _ in 0..3 {
-        let error = connection.fetch("thing", &ids).await.unwrap_err();
+        let error = connection.fetch("thing", &ids, Purpose::Delivery).await.unwrap_err();
         assert_eq!((error.class, error.sent), (FailureClass::Unauthorised, false));
         assert!(!error.message.contains("s3cret"), "{}", error.message);
     }
     assert_eq!(logins(&server), 1);
     clock.pass(60);
-    assert!(connection.fetch("thing", &ids).await.is_err());
+    assert!(connection.fetch("thing", &ids, Purpose::Delivery).await.is_err());
     assert_eq!(logins(&server), 2);
 }

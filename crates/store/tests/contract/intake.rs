@@ -125,20 +125,28 @@ async fn what_was_seen_as_it_is_makes_no_entry_and_the_cursor_moves_with_the_res
 }
 
 #[tokio::test]
-async fn what_is_marked_seen_or_forgotten_counts() {
+async fn what_was_named_in_a_version_is_not_new_again() {
     let store = fresh();
-    let shop = name("shop");
-    store.mark_seen(&shop, "orders", "1", "a", at(1)).await.unwrap();
-    let new = async |read_began| {
-        store.accept_polled(polled(read_began, None, &[("1", "a"), ("2", "a")])).await.unwrap().new
+    let named = |read_began, names: &[(&str, &str)]| PolledNames {
+        connection: name("shop"),
+        topic: "stream:orders".into(),
+        read_began: at(read_began),
+        names: names.iter().map(|(id, version)| ((*id).to_owned(), (*version).to_owned())).collect(),
     };
-    assert_eq!(new(2).await, 1);
-    assert_eq!(new(3).await, 0);
-    store.forget_seen(&shop, "orders", Some("1")).await.unwrap();
-    assert_eq!(new(4).await, 1);
-    store.forget_seen(&shop, "orders", None).await.unwrap();
-    assert_eq!(new(5).await, 2);
-    assert_eq!(store.cursors(&shop).await.unwrap(), []);
+    let anew = async |of| {
+        let names = store.named_anew(&of).await.unwrap();
+        names.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(anew(named(1, &[("1", "a"), ("2", "a")])).await, ["1", "2"]);
+    assert_eq!(anew(named(1, &[("1", "a")])).await, ["1"], "asking remembers nothing");
+
+    store.accept_named(named(2, &[("1", "a"), ("2", "a")]), "orders", json!({"mark": 7})).await.unwrap();
+    assert_eq!(anew(named(3, &[("1", "a"), ("2", "b"), ("3", "a")])).await, ["2", "3"]);
+    assert_eq!(store.cursor(&name("shop"), "orders").await.unwrap().unwrap().value, json!({"mark": 7}));
+
+    // An older read that comes late does not make the newer one forgotten.
+    store.accept_named(named(1, &[("1", "z")]), "orders", json!({"mark": 7})).await.unwrap();
+    assert_eq!(anew(named(3, &[("1", "a")])).await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ exports.makeConfig = ({ synchronize = false } = {}) => ({
         shopApiPath: 'shop-api',
     },
     authOptions: {
-        tokenMethod: ['bearer', 'api-key'],
+        tokenMethod: ['bearer'],
         // Accounts work at once: there is no mail to click on.
         requireVerification: false,
         superadminCredentials: {

@@ -1,5 +1,4 @@
-// Makes the shop's schema and content in an empty database, and writes the hub's API key to $SHOP_KEY_FILE.
-const fs = require('node:fs');
+// Makes the shop's schema, its content and the hub's administrator, with the password in $SHOP_HUB_PASSWORD, in an empty database.
 const path = require('node:path');
 const { bootstrap } = require('@vendure/core');
 const { importProductsFromCsv, populateInitialData } = require('@vendure/core/cli');
@@ -9,7 +8,7 @@ const TAX_PERCENT = 20;
 
 /** The least that lets the hub read orders, customers and stock, fulfil, cancel, refund, and set stock and prices. */
 const HUB_PERMISSIONS = (
-    process.env.SHOP_KEY_PERMISSIONS ||
+    process.env.SHOP_HUB_PERMISSIONS ||
     'Authenticated,ReadOrder,UpdateOrder,ReadCustomer,UpdateCustomer,ReadCatalog,UpdateCatalog,ReadStockLocation'
 ).split(',');
 
@@ -105,16 +104,20 @@ async function createPromotions() {
     await create('Free shipping', 'SHIPFREE', 'free_shipping', []);
 }
 
-async function createHubKey() {
+async function createHub() {
     const { createRole } = await admin(
         `mutation($input: CreateRoleInput!) { createRole(input: $input) { id } }`,
         { input: { code: 'hub', description: 'Integration hub', permissions: HUB_PERMISSIONS } },
     );
-    const { createApiKey } = await admin(
-        `mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) { apiKey entityId } }`,
-        { input: { roleIds: [createRole.id], translations: [{ languageCode: 'en', name: 'hub' }] } },
-    );
-    return createApiKey.apiKey;
+    await admin(`mutation($input: CreateAdministratorInput!) { createAdministrator(input: $input) { id } }`, {
+        input: {
+            firstName: 'Integration',
+            lastName: 'Hub',
+            emailAddress: 'hub@example.com',
+            password: process.env.SHOP_HUB_PASSWORD,
+            roleIds: [createRole.id],
+        },
+    });
 }
 
 async function main() {
@@ -127,11 +130,7 @@ async function main() {
         throw new Error(errors.join('\n'));
     }
     await createPromotions();
-    const key = await createHubKey();
-    const file = process.env.SHOP_KEY_FILE;
-    if (file) {
-        fs.writeFileSync(file, `${key}\n`, { mode: 0o600 });
-    }
+    await createHub();
     console.log(`shop populated: ${imported} products`);
     await app.close();
 }

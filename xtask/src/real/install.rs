@@ -37,7 +37,7 @@ impl Installed {
         self.base.join("pg")
     }
 
-    /// Secrets made with the databases: `shop-key`, `erp-key`, `erp-admin`, `erp-hub`.
+    /// Secrets made with the databases: `shop-admin`, `shop-hub`, `erp-admin`, `erp-hub`.
     pub fn secrets(&self) -> PathBuf {
         self.base.join("secrets")
     }
@@ -112,7 +112,7 @@ fn fill(installed: &Installed, target: &Path, logs: &Path) -> Result<()> {
     let secrets = target.join("secrets");
     fs::create_dir_all(&secrets)?;
     private(&secrets)?;
-    for name in ["erp-admin", "erp-hub", "shop-admin"] {
+    for name in ["erp-admin", "erp-hub", "shop-admin", "shop-hub"] {
         fs::write(secrets.join(name), super::random_hex(16))?;
     }
     let work = temporary("fill")?;

@@ -32,10 +32,10 @@ pub fn lay_out(folder: &Path, installed: &Installed) -> Result<()> {
     Ok(())
 }
 
-/// Fills an empty database: schema, channel, products, stock, promotions, the hub's key.
+/// Fills an empty database: schema, channel, products, stock, promotions, the hub's administrator.
 pub fn fill(folder: &Path, database_port: u16, port: u16, secrets: &Path, logs: &Path) -> Result<()> {
     let mut populate = node(folder, "populate.js", database_port, port, secrets)?;
-    populate.env("SHOP_KEY_FILE", secrets.join("shop-key"));
+    populate.env("SHOP_HUB_PASSWORD", fs::read_to_string(secrets.join("shop-hub"))?.trim());
     run_to_end("the shop's populate.js", &mut populate, &logs.join("shop-fill.log"))
 }
 

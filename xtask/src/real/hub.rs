@@ -17,8 +17,8 @@ use super::process::{Service, Stop};
 use crate::root;
 use crate::test::cargo;
 
-/// Memory that the hub should stay below, in MiB. Told of, not a failure: under load it does not yet.
-pub const MEMORY_GOAL_MIB: u64 = 100;
+/// Memory that the hub stays below, in MiB.
+pub const MEMORY_LIMIT_MIB: u64 = 100;
 
 /// Ports and ids that the configuration names.
 #[derive(Debug, Clone)]

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::erp::{self, Erp};
 use super::gate::{Gate, Mode};
 use super::http::Http;
-use super::hub::{Hub, MEMORY_GOAL_MIB, Places};
+use super::hub::{Hub, MEMORY_LIMIT_MIB, Places};
 use super::install::{self, Installed};
 use super::postgres::Cluster;
 use super::process::Service;
@@ -145,9 +145,10 @@ impl Lab {
         if let Some(hub) = &mut self.hub {
             hub.alive()?;
             let peak = hub.peak_mib();
-            if peak >= MEMORY_GOAL_MIB {
-                say(format!("MEMORY the hub held {peak} MiB; the goal is to stay below {MEMORY_GOAL_MIB}"));
-            }
+            ensure!(
+                peak < MEMORY_LIMIT_MIB,
+                "the hub held {peak} MiB; it must stay below {MEMORY_LIMIT_MIB}"
+            );
         }
         Ok(())
     }

@@ -27,10 +27,19 @@ pub struct Session {
 
 #[derive(Default)]
 struct State {
-    /// The header's value and when it was got.
-    current: Option<(Redacted<String>, Timestamp)>,
+    /// What is used, and when it was got.
+    current: Option<(LoggedIn, Timestamp)>,
     /// The last refusal and when it came.
     refusal: Option<(CallError, Timestamp)>,
+}
+
+/// What a log-in gave.
+#[derive(Clone)]
+pub struct LoggedIn {
+    /// The header's value.
+    pub value: Redacted<String>,
+    /// How long it is to be used; `None` until it is refused.
+    pub holds: Option<SignedDuration>,
 }
 
 impl Session {
@@ -41,22 +50,20 @@ impl Session {
     /// As `login`; for a while after a refusal, that refusal again.
     pub async fn value<F>(
         &self,
-        auth: &Auth,
         now: Timestamp,
         refused: Option<&Redacted<String>>,
         login: impl FnOnce() -> F,
     ) -> Result<Redacted<String>, CallError>
     where
-        F: Future<Output = Result<Redacted<String>, CallError>>,
+        F: Future<Output = Result<LoggedIn, CallError>>,
     {
         let mut state = self.state.lock().await;
-        if let Some((value, since)) = &state.current {
-            let lifetime = auth.lifetime_s.and_then(|s| i64::try_from(s).ok()).map(SignedDuration::from_secs);
-            let old = lifetime.is_some_and(|lifetime| now.duration_since(*since) >= lifetime);
+        if let Some((current, since)) = &state.current {
+            let old = current.holds.is_some_and(|holds| now.duration_since(*since) >= holds);
             // Somebody else may have logged in anew while we were told that ours had expired.
-            let is_refused = refused.is_some_and(|refused| refused == value);
+            let is_refused = refused.is_some_and(|refused| *refused == current.value);
             if !old && !is_refused {
-                return Ok(value.clone());
+                return Ok(current.value.clone());
             }
         }
         state.current = None;
@@ -66,8 +73,9 @@ impl Session {
             return Err(refusal.clone());
         }
         match login().await {
-            Ok(value) => {
-                *state = State { current: Some((value.clone(), now)), refusal: None };
+            Ok(got) => {
+                let value = got.value.clone();
+                *state = State { current: Some((got, now)), refusal: None };
                 Ok(value)
             }
             Err(error) => {
@@ -147,34 +155,38 @@ mod tests {
     #[tokio::test]
     async fn one_login_serves_all_until_it_is_refused() {
         let (session, logins) = (Session::default(), AtomicU32::new(0));
-        let auth = auth(AuthScheme::Session);
-        let now = Timestamp::UNIX_EPOCH;
-        let get = async |refused: Option<&Redacted<String>>| {
+        let get = async |second: i64, refused: Option<&Redacted<String>>| {
             let login = || async {
                 let n = logins.fetch_add(1, Ordering::SeqCst);
-                Ok(Redacted::new(format!("token{n}")))
+                Ok(LoggedIn {
+                    value: Redacted::new(format!("token{n}")),
+                    holds: Some(SignedDuration::from_secs(60)),
+                })
             };
-            session.value(&auth, now, refused, login).await.unwrap()
+            let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+            session.value(now, refused, login).await.unwrap()
         };
-        let first = get(None).await;
-        assert_eq!(get(None).await, first);
-        let second = get(Some(&first)).await;
+        let first = get(0, None).await;
+        assert_eq!(get(59, None).await, first);
+        let second = get(59, Some(&first)).await;
         assert_ne!(second, first);
         // A late one who was refused with the first token takes the second.
-        assert_eq!(get(Some(&first)).await, second);
+        assert_eq!(get(59, Some(&first)).await, second);
         assert_eq!(logins.load(Ordering::SeqCst), 2);
+        // It is used as long as it holds.
+        assert_eq!(get(118, None).await, second);
+        assert_ne!(get(119, None).await, second);
     }
 
     #[tokio::test]
     async fn a_refused_login_is_not_repeated_at_once() {
         let (session, logins) = (Session::default(), AtomicU32::new(0));
-        let auth = auth(AuthScheme::Session);
         let get = async |now: Timestamp| {
             let login = || async {
                 logins.fetch_add(1, Ordering::SeqCst);
                 Err(CallError::not_sent(FailureClass::Unauthorised, "no"))
             };
-            session.value(&auth, now, None, login).await.unwrap_err()
+            session.value(now, None, login).await.unwrap_err()
         };
         let now = Timestamp::UNIX_EPOCH;
         get(now).await;

@@ -258,7 +258,7 @@ fn contradictions(manifest: &Manifest, folder: &str) -> Vec<(String, String)> {
     if head.driver != Driver::Rest && head.endpoint.is_none() {
         say("connector.endpoint", "this driver needs the path that requests are posted to".into());
     }
-    let templates = head.endpoint.iter().chain(head.headers.values());
+    let templates = head.endpoint.iter().chain(head.headers.values()).chain(&manifest.auth.url);
     for name in templates.flat_map(|t| crate::template::names(t)) {
         if !manifest.settings.contains_key(&name) {
             say("connector", format!("`{{{name}}}` stands for a setting that is not declared"));
@@ -289,6 +289,9 @@ fn contradictions(manifest: &Manifest, folder: &str) -> Vec<(String, String)> {
     let known_user = |n: &String| manifest.settings.contains_key(n) || manifest.secrets.contains_key(n);
     if auth.scheme == AuthScheme::Basic && !auth.user.as_ref().is_some_and(known_user) {
         say("auth.user", "must name one of [settings.*] or [secrets.*]".into());
+    }
+    if auth.scheme != AuthScheme::Session && (auth.url.is_some() || auth.lifetime.is_some()) {
+        say("auth", "`url` and `lifetime` go with a session".into());
     }
     if auth.scheme == AuthScheme::Session && (auth.login.is_none() || auth.token.is_none()) {
         say("auth", "a session needs `login` and `token`".into());

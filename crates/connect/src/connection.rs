@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::auth::{self, Session};
+use crate::auth::{self, LoggedIn, Session};
 use crate::budget::{Budget, Reading};
 use crate::catalog::Connector;
 use crate::classify::{Fault, classify};
@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub clock: Arc<dyn Clock>,
     pub timeout: Duration,
     http: Http,
+    /// Where log-ins go, when that is another address.
+    login_http: Option<Http>,
     endpoint: String,
     session: Session,
     budget: Budget,
@@ -222,6 +224,22 @@ impl Connection {
                 None
             }
         };
+        let login_http = match &manifest.auth.url {
+            Some(template) => {
+                let text = template::fill(template, &settings);
+                let made = text.parse::<Url>().map_err(|_| format!("`{text}` is no address"));
+                let max = manifest.connector.max_answer_bytes;
+                match made.and_then(|url| Http::new(&url, spec.allow_private, max)) {
+                    Ok(http) => Some(http),
+                    Err(message) => {
+                        let help = Some("the address for the log-in is made of settings".into());
+                        problems.push(SpecProblem { path: "settings".into(), message, help });
+                        None
+                    }
+                }
+            }
+            None => None,
+        };
         let (Some(http), true) = (http, problems.is_empty()) else { return Err(problems) };
         let mut maps = json!(spec.maps);
         for name in manifest.reference_maps.keys() {
@@ -239,6 +257,7 @@ impl Connection {
             clock,
             timeout,
             http,
+            login_http,
             endpoint: if endpoint.is_empty() || endpoint.starts_with('/') {
                 endpoint
             } else {
@@ -356,11 +375,10 @@ impl Inner {
     }
 
     async fn log_in(&self, refused: Option<&Redacted<String>>) -> Result<Redacted<String>, CallError> {
-        let auth = &self.connector.manifest.auth;
-        self.session.value(auth, self.clock.now(), refused, || self.new_session()).await
+        self.session.value(self.clock.now(), refused, || self.new_session()).await
     }
 
-    async fn new_session(&self) -> Result<Redacted<String>, CallError> {
+    async fn new_session(&self) -> Result<LoggedIn, CallError> {
         let auth = &self.connector.manifest.auth;
         let broken = |what: &str| {
             CallError::not_sent(
@@ -378,7 +396,14 @@ impl Inner {
         // What a program says of its input may hold a secret: it is not passed on.
         let request = self.run(login, &input, &meta).map_err(|_| broken("program fails"))?;
         let answer = self
-            .send(&request, RequestKind::Read, Purpose::Delivery, self.timeout, None)
+            .send_to(
+                self.login_http.as_ref(),
+                &request,
+                RequestKind::Read,
+                Purpose::Delivery,
+                self.timeout,
+                None,
+            )
             .await
             .map_err(|(fault, status, _)| {
                 let mut error = failed(fault, status, String::new()).0;
@@ -391,9 +416,15 @@ impl Inner {
                 // Whatever was asked for was not asked yet.
                 CallError { sent: false, ..error }
             })?;
-        let value = self.run(token, &answer.input(&input), &meta).map_err(|_| broken("was not accepted"))?;
+        let answer = answer.input(&input);
+        let value = self.run(token, &answer, &meta).map_err(|_| broken("was not accepted"))?;
+        let seconds = match &auth.lifetime {
+            Some(code) => self.run(code, &answer, &meta).ok().and_then(|v| v.as_i64()),
+            None => auth.lifetime_s.and_then(|s| i64::try_from(s).ok()),
+        };
+        let holds = seconds.map(|s| SignedDuration::from_secs(s.max(1)));
         match value.as_str().filter(|text| !text.is_empty()) {
-            Some(text) => Ok(Redacted::new(text.to_owned())),
+            Some(text) => Ok(LoggedIn { value: Redacted::new(text.to_owned()), holds }),
             None => Err(CallError::not_sent(
                 FailureClass::Unauthorised,
                 "the log-in was not accepted: check login and password",
@@ -401,9 +432,22 @@ impl Inner {
         }
     }
 
-    /// One request, one answer. The flag says that the session has expired.
     async fn send(
         &self,
+        request: &Value,
+        kind: RequestKind,
+        purpose: Purpose,
+        timeout: Duration,
+        token: Option<&Redacted<String>>,
+    ) -> Result<Answer, (Fault, Option<u16>, bool)> {
+        self.send_to(None, request, kind, purpose, timeout, token).await
+    }
+
+    /// One request, one answer. The flag says that the session has expired. `elsewhere` is another address than the
+    /// connection's: nothing that belongs to the connection's requests goes there.
+    async fn send_to(
+        &self,
+        elsewhere: Option<&Http>,
         request: &Value,
         kind: RequestKind,
         purpose: Purpose,
@@ -417,8 +461,10 @@ impl Inner {
         let mut plain =
             driver::request(head.driver, &self.endpoint, &head.jsonrpc, &self.connector.files, request)
                 .map_err(|message| wrong(message, ErrorClass::Rejected))?;
-        for (name, value) in &head.headers {
-            plain.headers.push((name.clone(), template::fill(value, &self.settings)));
+        if elsewhere.is_none() {
+            for (name, value) in &head.headers {
+                plain.headers.push((name.clone(), template::fill(value, &self.settings)));
+            }
         }
         let credentials = auth::headers(&manifest.auth, &self.settings, &self.secrets)
             .map_err(|message| wrong(message, ErrorClass::Unauthorised))?;
@@ -431,7 +477,7 @@ impl Inner {
             let retry_after = SignedDuration::try_from(wait).ok();
             (Fault { class: ErrorClass::Throttled, message, field: None, retry_after }, None, false)
         })?;
-        let sent = self.http.send(&plain, timeout).await;
+        let sent = elsewhere.unwrap_or(&self.http).send(&plain, timeout).await;
         drop(permit);
         let raw = sent.map_err(|error| match error {
             NoAnswer::NotSent(message) => wrong(format!("not sent: {message}"), ErrorClass::Transient),

@@ -22,8 +22,11 @@ pub fn programs(manifest: &Manifest) -> Vec<Place<'_>> {
     let mut out: Vec<Place<'_>> = Vec::new();
     let mut put = |at: String, code, expect| out.push(Place { at, code, expect });
     let auth = &manifest.auth;
-    for (key, code, expect) in [("login", &auth.login, Expect::Request), ("token", &auth.token, Expect::Any)]
-    {
+    for (key, code, expect) in [
+        ("login", &auth.login, Expect::Request),
+        ("token", &auth.token, Expect::Any),
+        ("lifetime", &auth.lifetime, Expect::Any),
+    ] {
         if let Some(code) = code {
             put(format!("auth.{key}"), code, expect);
         }

@@ -512,7 +512,9 @@ fn holds(input: &ApplyInput<'_>, record: &Record) -> Option<Effect> {
     }
     let before = &input.known.reservations;
     let store = before.first().map_or(&input.change.connection, |row| &row.store);
-    let mut rows = stock::reservations(record.id, &record.payload, store, input.location, before);
+    let owners = |c: &&Counterpart| Some(&c.connection) == input.rules.stock_owner.as_ref();
+    let written = input.known.counterparts.iter().filter(owners).find_map(|c| c.written.as_ref());
+    let mut rows = stock::reservations(record.id, &record.payload, store, input.location, before, written);
     if !goes_to_the_owner(input, record, store) {
         // The owner's next figure includes it, or never will: waiting for our own delivery would have no end.
         rows.iter_mut()

@@ -84,35 +84,39 @@ pub fn kits(components: &[(Decimal, Decimal)]) -> Decimal {
         .max(Decimal::ZERO)
 }
 
-/// What an order holds, line by line. Lines that were confirmed keep that as long as their quantity does not grow.
+/// What an order holds, line by line. Lines that were confirmed keep that as long as their quantity does not grow; those
+/// that have left the store since hold nothing any more, and `written`, what the owner of stock was told of the order,
+/// keeps them from being held again.
 pub fn reservations(
     order: RecordId,
     payload: &Value,
     store: &ConnectionName,
     location: &str,
     existing: &[Reservation],
+    written: Option<&Value>,
 ) -> Vec<Reservation> {
     let holds = Lifecycle::of(payload).is_some_and(|lifecycle| reserves_stock(&lifecycle));
     if !holds {
         return Vec::new();
     }
     let lines = payload["lines"].as_array().cloned().unwrap_or_default();
-    lines.iter().filter_map(|line| reservation(order, line, store, location, existing)).collect()
+    lines.iter().filter_map(|line| reservation(order, line, store, location, existing, written)).collect()
 }
 
 /// What an order holds once it was written to the owner of stock as `written`: rows whose quantity that covers are part
 /// of every figure that is taken from now on. The order may have grown since it was rendered; what has grown is not.
 pub fn confirmed(rows: &[Reservation], written: &Value, now: Timestamp) -> Vec<Reservation> {
-    let covered = |row: &Reservation| {
-        let lines = written["lines"].as_array().into_iter().flatten();
-        let line = lines.filter(|line| line["id"] == row.line.as_str()).map(wanted);
-        line.max().unwrap_or_default() >= row.quantity
-    };
     let mark = |row: &Reservation| Reservation {
-        confirmed_at: row.confirmed_at.or_else(|| covered(row).then_some(now)),
+        confirmed_at: row.confirmed_at.or_else(|| covers(written, &row.line, row.quantity).then_some(now)),
         ..row.clone()
     };
     rows.iter().map(mark).collect()
+}
+
+/// Whether an order as it was written has that much of a line.
+fn covers(written: &Value, line: &str, quantity: Decimal) -> bool {
+    let lines = written["lines"].as_array().into_iter().flatten();
+    lines.filter(|l| l["id"] == line).map(wanted).max().unwrap_or_default() >= quantity
 }
 
 fn number(line: &Value, name: &str) -> Decimal {
@@ -130,6 +134,7 @@ fn reservation(
     store: &ConnectionName,
     location: &str,
     existing: &[Reservation],
+    written: Option<&Value>,
 ) -> Option<Reservation> {
     let item = line["item"]["record"].as_str()?.parse().ok()?;
     let id = line["id"].as_str()?.to_owned();
@@ -137,7 +142,11 @@ fn reservation(
     let open_in_store = (quantity - number(line, "fulfilled")).max(Decimal::ZERO);
     let before = existing.iter().find(|row| row.line == id && row.item == item);
     let confirmed_at = before.filter(|row| quantity <= row.quantity).and_then(|row| row.confirmed_at);
-    let over = quantity <= Decimal::ZERO || (open_in_store.is_zero() && confirmed_at.is_some());
+    let included = match before {
+        Some(_) => confirmed_at.is_some(),
+        None => written.is_some_and(|written| covers(written, &id, quantity)),
+    };
+    let over = quantity <= Decimal::ZERO || (open_in_store.is_zero() && included);
     (!over).then(|| Reservation {
         order,
         line: id,
@@ -228,7 +237,7 @@ mod tests {
         };
         let order = RecordId::from_parts(1, [1; 10]);
         let make = |payload: &Value, existing: &[Reservation]| {
-            reservations(order, payload, &name("shop"), "", existing)
+            reservations(order, payload, &name("shop"), "", existing, None)
         };
         assert!(make(&payload("draft", "2"), &[]).is_empty());
         let rows = make(&payload("confirmed", "2"), &[]);
@@ -242,5 +251,27 @@ mod tests {
             assert_eq!(rows[0].confirmed_at.is_some(), covered, "written with {written}");
         }
         assert_eq!(super::confirmed(&rows, &json!({}), at(9)), rows);
+    }
+
+    #[test]
+    fn what_left_the_store_and_is_known_to_the_owner_is_not_held_again() {
+        let order = |ordered: &str, fulfilled: &str| {
+            json!({
+                "lifecycle": {"commercial": "confirmed", "payment": "paid", "fulfilment": "fulfilled"},
+                "lines": [{"id": "1", "item": {"record": RecordId::from_parts(1, [2; 10])},
+                           "ordered": ordered, "cancelled": "0", "fulfilled": fulfilled}],
+            })
+        };
+        let make = |payload: &Value, existing: &[Reservation], written: Option<&Value>| {
+            reservations(RecordId::from_parts(1, [1; 10]), payload, &name("shop"), "", existing, written)
+        };
+        let written = order("2", "0");
+        let rows = super::confirmed(&make(&written, &[], None), &written, at(5));
+        assert!(make(&order("2", "2"), &rows, Some(&written)).is_empty(), "it has left the store");
+        // Any later word of the order comes when the rows are gone.
+        assert!(make(&order("2", "2"), &[], Some(&written)).is_empty(), "held again");
+        // Shipped from elsewhere before the owner heard of it, or grown since: the owner's figure lacks it.
+        assert_eq!(make(&order("2", "2"), &[], None).len(), 1);
+        assert_eq!(make(&order("3", "3"), &[], Some(&written)).len(), 1);
     }
 }

@@ -367,3 +367,79 @@ fn the_baseline_counts_its_rows() {
         .unwrap();
     assert_eq!(rows, 250);
 }
+
+/// Each way in which a row can end nowhere, made by hand behind the store's back, is named.
+#[tokio::test]
+async fn every_fault_in_the_accounts_is_named() {
+    let folder = Folder::new();
+    let path = folder.file("counterpart.db");
+    let store = open(&path).unwrap();
+    let inbox = store.accept(arrival("1", b"{}".to_vec())).await.unwrap().id;
+    let change = Change {
+        connection: ConnectionName::new("shop").unwrap(),
+        kind: Kind::Order,
+        external: ExternalId { scope: String::new(), remote_type: "order".into(), id: "1".into() },
+        role: Role::Primary,
+        label: None,
+        version: SourceVersion::Unknown,
+        deleted: false,
+        settled: true,
+        links: json!({}),
+        payload: json!({}),
+    };
+    let delivery = NewDelivery {
+        flow: FlowName::new("orders").unwrap(),
+        lane: Lane { connection: ConnectionName::new("erp").unwrap(), root: id(1) },
+        record: id(1),
+        kind: Kind::Order,
+        version: 1,
+        action: Action::Upsert,
+        freshness: Freshness::Transactional,
+        next_at: NOW,
+        payload: None,
+        origin_at: NOW,
+        reason: None,
+    };
+    store
+        .commit(vec![
+            put_record(1, json!({})),
+            Effect::EndChange { inbox: None, change: Box::new(change), outcome: ChangeOutcome::Stale },
+            Effect::AddDelivery { delivery: Box::new(delivery), supersedes: Vec::new() },
+        ])
+        .await
+        .unwrap();
+    assert_eq!(store.unaccounted().await.unwrap(), []);
+
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    for (fault, repair, why) in [
+        ("UPDATE inbox SET next_at = NULL", "UPDATE inbox SET next_at = 0", "pending, but never due"),
+        (
+            "UPDATE inbox SET state = 'in_review'",
+            "UPDATE inbox SET state = 'pending'",
+            "in review, but no review item is open",
+        ),
+        (
+            "UPDATE change SET outcome = 'in_review'",
+            "UPDATE change SET outcome = 'stale'",
+            "in review, but no review item is open for its inbox entry or record",
+        ),
+        (
+            "UPDATE delivery SET state = 'in_review'",
+            "UPDATE delivery SET state = 'ready'",
+            "in review, but no review item is open",
+        ),
+        (
+            "UPDATE delivery SET state = 'blocked'",
+            "UPDATE delivery SET state = 'ready'",
+            "blocked, but waits for nothing",
+        ),
+        ("UPDATE lane SET due = NULL", "UPDATE lane SET due = 0", "due, but its lane is not queued"),
+    ] {
+        assert!(raw.execute(fault, []).unwrap() > 0, "{fault} changes nothing");
+        let found = store.unaccounted().await.unwrap();
+        assert_eq!(found.iter().map(|f| f.why.as_str()).collect::<Vec<_>>(), [why], "after {fault}");
+        raw.execute(repair, []).unwrap();
+    }
+    assert_eq!(store.unaccounted().await.unwrap(), []);
+    assert_eq!(store.inbox_entry(inbox).await.unwrap().map(|e| e.id), Some(inbox));
+}

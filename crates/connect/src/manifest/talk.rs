@@ -31,9 +31,15 @@ pub struct Auth {
     /// Program: the header's value from the log-in's answer.
     #[serde(default)]
     pub token: Option<Code>,
+    /// Where log-in requests go, settings in braces, when that is another address than the connection's.
+    #[serde(default)]
+    pub url: Option<String>,
     /// A session is renewed after this many seconds.
     #[serde(default)]
     pub lifetime_s: Option<u64>,
+    /// Program on the log-in's answer: the same, where the answer says it.
+    #[serde(default)]
+    pub lifetime: Option<Code>,
 }
 
 /// Known ways of authorising.
@@ -268,10 +274,11 @@ pub struct Signature {
     pub prefix: String,
     /// Name of the secret.
     pub secret: String,
-    /// What is signed: `{body}` and `{timestamp}` are filled in.
+    /// What is signed: `{body}`, `{timestamp}`, `{method}` and `{url}` (the address that was called, as the sender
+    /// knows it) are filled in.
     #[serde(default = "body")]
     pub signed: String,
-    /// Where the time of sending is: Unix seconds or RFC 3339.
+    /// Where the time of sending is: Unix seconds, Unix milliseconds or RFC 3339.
     #[serde(default)]
     pub timestamp: Option<Location>,
     /// Older ones are refused, in seconds.

@@ -381,7 +381,7 @@ async fn every_fault_in_the_accounts_is_named() {
         external: ExternalId { scope: String::new(), remote_type: "order".into(), id: "1".into() },
         role: Role::Primary,
         label: None,
-        version: SourceVersion::Unknown,
+        version: SourceVersion { at: None, sequence: None, read_began: NOW, fingerprint: "f".into() },
         deleted: false,
         settled: true,
         links: json!({}),
@@ -441,5 +441,5 @@ async fn every_fault_in_the_accounts_is_named() {
         raw.execute(repair, []).unwrap();
     }
     assert_eq!(store.unaccounted().await.unwrap(), []);
-    assert_eq!(store.inbox_entry(inbox).await.unwrap().map(|e| e.id), Some(inbox));
+    assert_eq!(store.inbox_entry(inbox).await.unwrap().map(|(e, _)| e.id), Some(inbox));
 }

@@ -31,6 +31,7 @@ pub use crate::checking::{CheckLine, CheckState};
 pub use crate::error::ReadError;
 pub use crate::polling::{Name, Page};
 pub use crate::reading::{Fetched, Hint, Item};
+pub use crate::subscriptions::Subscribed;
 pub use crate::webhook::{Verified, WebhookError};
 
 /// What a connection is made of.
@@ -51,6 +52,8 @@ pub struct Spec {
     pub maps: BTreeMap<String, BTreeMap<String, String>>,
     /// Time-out of one request, instead of the connector's.
     pub timeout: Option<Duration>,
+    /// Address under which the system reaches the hub with its webhooks.
+    pub webhook_url: Option<Url>,
 }
 
 /// A configured system. Cheap to clone.
@@ -67,6 +70,7 @@ pub(crate) struct Inner {
     pub maps: Value,
     pub clock: Arc<dyn Clock>,
     pub timeout: Duration,
+    pub webhook_url: Option<Url>,
     http: Http,
     /// Where log-ins go, when that is another address.
     login_http: Option<Http>,
@@ -240,6 +244,17 @@ impl Connection {
             }
             None => None,
         };
+        let hooks = manifest.webhooks.as_ref();
+        let signs_url = hooks.is_some_and(|h| {
+            h.signature.signed.contains("{url}") && spec.secrets.contains_key(&h.signature.secret)
+        });
+        if signs_url && spec.webhook_url.is_none() {
+            problems.push(SpecProblem {
+                path: "secrets".into(),
+                message: "the system signs the address that it calls, and that is not known".into(),
+                help: Some("give `public_url` in [hub]".into()),
+            });
+        }
         let (Some(http), true) = (http, problems.is_empty()) else { return Err(problems) };
         let mut maps = json!(spec.maps);
         for name in manifest.reference_maps.keys() {
@@ -256,6 +271,7 @@ impl Connection {
             maps,
             clock,
             timeout,
+            webhook_url: spec.webhook_url,
             http,
             login_http,
             endpoint: if endpoint.is_empty() || endpoint.starts_with('/') {

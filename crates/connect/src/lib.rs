@@ -22,6 +22,7 @@ mod polling;
 pub mod programs;
 mod reading;
 mod settings;
+mod subscriptions;
 mod template;
 pub mod webhook;
 mod writing;

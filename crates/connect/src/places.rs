@@ -43,6 +43,20 @@ pub fn programs(manifest: &Manifest) -> Vec<Place<'_>> {
     }
     if let Some(webhooks) = &manifest.webhooks {
         put("webhooks.hints".into(), &webhooks.hints, Expect::Array);
+        if let Some(all) = &webhooks.subscriptions {
+            let parts = [
+                ("list", Some(&all.list), Expect::Request),
+                ("items", Some(&all.items), Expect::Array),
+                ("create", Some(&all.create), Expect::Request),
+                ("renew", all.renew.as_ref(), Expect::Request),
+                ("delete", Some(&all.delete), Expect::Request),
+            ];
+            for (key, code, expect) in parts {
+                if let Some(code) = code {
+                    put(format!("webhooks.subscriptions.{key}"), code, expect);
+                }
+            }
+        }
     }
     for (name, fetch) in &manifest.fetch {
         put(format!("fetch.{name}.request"), &fetch.request, Expect::Request);

@@ -11,6 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use url::Url;
 
 use crate::connection::Connection;
 use crate::manifest::{DigestEncoding, Location, Signature, SignatureScheme};
@@ -60,7 +61,8 @@ impl Connection {
         let secret = self.inner.secrets.get(&hooks.signature.secret).map(|s| s.reveal().as_bytes());
         // Without a secret nothing can be verified, so nothing is taken.
         let secret = secret.filter(|s| !s.is_empty()).ok_or(WebhookError::BadSignature)?;
-        verify(&hooks.signature, &headers, body, secret, self.inner.clock.now())?;
+        let url = self.inner.webhook_url.as_ref().map(Url::as_str);
+        verify(&hooks.signature, &headers, body, secret, url, self.inner.clock.now())?;
         let json = read_json(body);
         let at = |place: &Location| -> Option<String> {
             match (&place.header, &place.body) {
@@ -86,12 +88,24 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// What to answer, as plain text, when a system tries the address for its webhooks with these query parameters.
+    pub fn handshake(&self, query: &[(String, String)]) -> Option<String> {
+        let handshake = self.inner.connector.manifest.webhooks.as_ref()?.handshake.as_ref()?;
+        let (_, value) = query.iter().find(|(name, _)| *name == handshake.query)?;
+        // It goes back as it came, to whoever sent it: nothing that could pass for something else.
+        let plain = value.len() <= 1024 && value.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+        plain.then(|| value.clone())
+    }
+}
+
 /// Checks signature and age.
 fn verify(
     signature: &Signature,
     headers: &BTreeMap<String, String>,
     body: &[u8],
     secret: &[u8],
+    url: Option<&str>,
     now: Timestamp,
 ) -> Result<(), WebhookError> {
     let header = |name: &Option<String>| name.as_ref().and_then(|n| headers.get(&n.to_lowercase()));
@@ -126,6 +140,12 @@ fn verify(
                     rest = after;
                 } else if let Some(after) = rest.strip_prefix("{timestamp}") {
                     mac.update(timestamp.ok_or(WebhookError::BadSignature)?.as_bytes());
+                    rest = after;
+                } else if let Some(after) = rest.strip_prefix("{method}") {
+                    mac.update(b"POST");
+                    rest = after;
+                } else if let Some(after) = rest.strip_prefix("{url}") {
+                    mac.update(url.ok_or(WebhookError::BadSignature)?.as_bytes());
                     rest = after;
                 } else {
                     let end = rest.char_indices().nth(1).map_or(rest.len(), |(at, _)| at);
@@ -164,6 +184,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const ADDRESS: &str = "https://hub.example.com/webhooks/crm";
     const SECRET: &[u8] = b"it is a secret";
     const BODY: &[u8] = br#"{"topic":"order","id":7}"#;
 
@@ -186,7 +207,7 @@ mod tests {
 
     fn check(signature: &Signature, headers: &[(&str, &str)], body: &[u8]) -> Result<(), WebhookError> {
         let headers = headers.iter().map(|(k, v)| ((*k).to_lowercase(), (*v).to_owned())).collect();
-        verify(signature, &headers, body, SECRET, now())
+        verify(signature, &headers, body, SECRET, Some(ADDRESS), now())
     }
 
     #[test]
@@ -237,6 +258,24 @@ mod tests {
         // A fresh time with an old signature.
         let old = check(&timed, &[("x-signature", &sign("1799999000")), ("x-time", "1800000000")], BODY);
         assert_eq!(old, Err(WebhookError::BadSignature));
+    }
+
+    #[test]
+    fn the_address_may_be_signed() {
+        let signed = signature(
+            "encoding = \"base64\"\nsigned = \"{method}{url}{body}{timestamp}\"\ntimestamp = { header = \"x-time\" }\nmax_age_s = 300",
+        );
+        // Milliseconds.
+        let time = "1800000000123";
+        let sign =
+            |url: &str| STANDARD.encode(digest(&[b"POST", url.as_bytes(), BODY, time.as_bytes()].concat()));
+        let try_with =
+            |signature: &str| check(&signed, &[("x-signature", signature), ("x-time", time)], BODY);
+        assert_eq!(try_with(&sign(ADDRESS)), Ok(()));
+        assert_eq!(
+            try_with(&sign("https://hub.example.com/webhooks/other")),
+            Err(WebhookError::BadSignature)
+        );
     }
 
     #[test]

@@ -74,8 +74,8 @@ impl Active {
         let mut problems = Vec::new();
         let known = counterpart_connect::catalog::names(&overlays);
         let mut links = BTreeMap::new();
-        for (name, declared) in &config.connections {
-            match link(name, declared, &catalog, &known, base, stored, clock) {
+        for name in config.connections.keys() {
+            match link(name, &config, &catalog, &known, base, stored, clock) {
                 Ok(link) => drop(links.insert(name.clone(), Arc::new(link))),
                 Err(found) => problems.extend(found),
             }
@@ -120,13 +120,14 @@ impl Active {
 
 fn link(
     name: &ConnectionName,
-    declared: &ConnectionConfig,
+    config: &Config,
     catalog: &Catalog,
     known: &[String],
     base: &Path,
     stored: &BTreeMap<String, Redacted<String>>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Link, Vec<String>> {
+    let declared = &config.connections[name];
     let connector = catalog.get(&declared.connector).ok_or_else(|| {
         vec![format!(
             "connections.{name}.connector: there is no connector `{}`; there are: {}",
@@ -154,6 +155,7 @@ fn link(
         secrets: found,
         maps: declared.maps.clone(),
         timeout: declared.timeout_s.map(Duration::from_secs),
+        webhook_url: config.hub.public_url.as_ref().map(|public| webhook_url(public, name)),
     };
     match Connection::new(spec, clock.clone()) {
         Ok(connection) => Ok(Link { name: name.clone(), config: declared.clone(), connection }),
@@ -165,6 +167,15 @@ fn link(
             })
             .collect()),
     }
+}
+
+/// Where a connection's webhooks go.
+fn webhook_url(public: &url::Url, name: &ConnectionName) -> url::Url {
+    let mut url = public.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(["webhooks", name.as_str()]);
+    }
+    url
 }
 
 fn programs(name: &FlowName, flow: &FlowConfig, bundle: &Bundle) -> Result<FlowPrograms, Vec<String>> {

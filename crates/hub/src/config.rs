@@ -47,6 +47,10 @@ pub struct HubConfig {
     pub database: PathBuf,
     /// Address to listen on. Anything but loopback must be asked for here.
     pub listen: String,
+    /// Address under which others reach the hub, such as `https://hub.example.com`: told to systems whose webhooks the
+    /// hub registers by itself, and part of what some of them sign.
+    #[schemars(with = "Option<String>")]
+    pub public_url: Option<url::Url>,
     /// Where the master key is: 64 hex digits.
     pub key: SecretRef,
     /// Bearer tokens of the API. None: the API answers 401 to everyone.
@@ -64,6 +68,7 @@ impl Default for HubConfig {
         Self {
             database: "counterpart.db".into(),
             listen: "127.0.0.1:7070".into(),
+            public_url: None,
             key: SecretRef::File { file: "counterpart.key".into() },
             api_tokens: Vec::new(),
             connectors: None,

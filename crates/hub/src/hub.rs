@@ -231,6 +231,12 @@ impl Hub {
         Ok(Intake { repeated: accepted.repeated })
     }
 
+    /// What to answer, as plain text, when a system tries the address for its webhooks; `None` when it does not.
+    pub fn handshake(&self, connection: &str, query: &[(String, String)]) -> Option<String> {
+        let name = ConnectionName::new(connection).ok()?;
+        self.shared.active().ok()?.links.get(&name)?.connection.handshake(query)
+    }
+
     /// Tries every connection of the file (not of the active revision).
     ///
     /// # Errors

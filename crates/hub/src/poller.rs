@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use counterpart_connect::connection::{Page, StreamInfo, WatchInfo};
+use counterpart_connect::connection::{Page, StreamInfo, Subscribed, WatchInfo};
 use counterpart_model::change::Channel;
 use counterpart_model::ids::ConnectionName;
 use counterpart_store::{Polled, PolledItem, PolledNames, StoreError};
@@ -25,6 +25,12 @@ use crate::shared::Shared;
 /// How many unsettled things a watch reads in one go.
 const WATCHED: usize = 25;
 
+/// How often the registrations of webhooks are looked at.
+const SUBSCRIPTIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// The same after a failure: without webhooks a change waits for the next poll.
+const SUBSCRIPTIONS_AGAIN: Duration = Duration::from_secs(60);
+
 /// Starts a task for every stream and watch of a revision.
 pub fn start(
     shared: &Arc<Shared>,
@@ -35,6 +41,9 @@ pub fn start(
     for link in active.links.values().filter(|link| !link.config.paused) {
         for stream in link.connection.streams() {
             tasks.spawn(stream_task(shared.clone(), link.clone(), stream, stop.clone()));
+        }
+        if link.connection.subscribes() {
+            tasks.spawn(subscription_task(shared.clone(), link.clone(), stop.clone()));
         }
         for watched in link.connection.watches() {
             tasks.spawn(watch_task(shared.clone(), link.clone(), watched, stop.clone()));
@@ -175,6 +184,33 @@ async fn full_due(shared: &Shared, link: &Link, stream: &StreamInfo) -> Result<b
     }
     let job = shared.store.job_get(&full_job(link, stream)).await?;
     Ok(job.is_none_or(|job| job.next_at.is_none_or(|at| at <= shared.now())))
+}
+
+/// Keeps the hub's address registered at the system.
+async fn subscription_task(shared: Arc<Shared>, link: Arc<Link>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let mut pause = SUBSCRIPTIONS_EVERY;
+        if shared.health.may_call(&link.name, shared.now()) {
+            let kept = match link.connection.subscribe().await {
+                Ok(done) => {
+                    if done != Subscribed::default() {
+                        tracing::info!(connection = %link.name, made = ?done.made, renewed = ?done.renewed, removed = ?done.removed, "webhooks of {} registered", link.name);
+                    }
+                    note_success(&shared, &link).await
+                }
+                Err(error) => {
+                    pause = SUBSCRIPTIONS_AGAIN;
+                    note_failure(&shared, &link, &error).await
+                }
+            };
+            if let Err(error) = kept {
+                tracing::error!(connection = %link.name, %error, "the health of {} cannot be kept", link.name);
+            }
+        } else {
+            pause = SUBSCRIPTIONS_AGAIN;
+        }
+        crate::pause(&mut stop, pause).await;
+    }
 }
 
 async fn watch_task(

@@ -175,3 +175,38 @@ fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What a commit refuses must not have been acknowledged before it, and takes nothing else with it.
+    #[tokio::test]
+    async fn an_answer_waits_for_the_commit() {
+        let connection = Connection::open_in_memory().unwrap();
+        // A deferred constraint lets the write pass and fails the commit.
+        connection
+            .execute_batch(
+                "PRAGMA foreign_keys = ON;
+                 CREATE TABLE parent (id INTEGER PRIMARY KEY);
+                 CREATE TABLE child (parent REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+            )
+            .unwrap();
+        let writer = Writer::start(connection, watch::Sender::new(0)).unwrap();
+        let insert = |sql: &'static str| writer.write(|&()| false, move |db| execute(db, sql));
+        let (good, bad, other) = tokio::join!(
+            insert("INSERT INTO parent VALUES (1)"),
+            insert("INSERT INTO child VALUES (9)"),
+            insert("INSERT INTO child VALUES (1)"),
+        );
+        good.unwrap();
+        bad.unwrap_err();
+        other.unwrap();
+        let count = writer.write(
+            |_| false,
+            |db| Ok(db.query_row("SELECT count(*) FROM child", [], |row| row.get::<_, i64>(0))?),
+        );
+        assert_eq!(count.await.unwrap(), 1);
+    }
+}

@@ -5,19 +5,19 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use counterpart_hub::views::Intake;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{InPath, Raw};
+use crate::extract::{InPath, InQuery, Raw};
 use crate::problem::Problem;
 use crate::routes::{App, document};
 
 /// Takes a webhook of a connection.
 ///
 /// The signature is checked over the body as it came. The answer 200 means that it is durable; nothing else is done
-/// before it.
+/// before it. Some systems try the address first, with a query parameter whose value they want back as plain text.
 #[utoipa::path(
     post, path = "/webhooks/{connection}", tag = "webhooks",
     params(("connection" = String, Path, description = "Name of the connection")),
@@ -35,15 +35,19 @@ pub async fn webhook(
     State(app): State<App>,
     InPath(connection): InPath<String>,
     headers: HeaderMap,
+    InQuery(query): InQuery<Vec<(String, String)>>,
     Raw(body): Raw,
-) -> Result<Json<Intake>, Problem> {
+) -> Result<Response, Problem> {
+    if let Some(answer) = app.hub.handshake(&connection, &query) {
+        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], answer).into_response());
+    }
     let headers = headers
         .iter()
         .map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    Ok(Json(app.hub.accept_webhook(&connection, headers, body.into()).await?))
+    Ok(Json(app.hub.accept_webhook(&connection, headers, body.into()).await?).into_response())
 }
 
 /// Whether it lives, or is ready.

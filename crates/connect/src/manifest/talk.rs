@@ -252,6 +252,47 @@ pub struct Webhooks {
     pub hints: Code,
     /// How its origin is proved.
     pub signature: Signature,
+    /// How the system tries the address.
+    #[serde(default)]
+    pub handshake: Option<Handshake>,
+    /// How the hub registers its address at the system.
+    #[serde(default)]
+    pub subscriptions: Option<Subscriptions>,
+}
+
+/// How a system makes sure that an address takes its webhooks: it calls with a query parameter and wants its value back
+/// as plain text.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handshake {
+    /// Name of the query parameter.
+    pub query: String,
+}
+
+/// Webhooks that the hub registers by itself at the system.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriptions {
+    /// What is to be told of: a topic, or the address of a collection.
+    pub topics: Vec<String>,
+    /// Program: the request that lists what is registered.
+    pub list: Code,
+    /// Program on its answer: `[{id, topic, url, expires_at?}]`.
+    pub items: Code,
+    /// Program on `{topic, url, secret}`: the request that registers one.
+    pub create: Code,
+    /// Program on `{item, url, secret}`: the request that makes one last longer. Without it, it is deleted and made anew.
+    #[serde(default)]
+    pub renew: Option<Code>,
+    /// Program on `{item}`: the request that deletes one.
+    pub delete: Code,
+    /// What ends within so many seconds is renewed.
+    #[serde(default = "day")]
+    pub renew_before_s: u64,
+}
+
+fn day() -> u64 {
+    86400
 }
 
 /// How a webhook's origin is proved.

@@ -9,4 +9,5 @@ mod polling;
 mod reading;
 mod server;
 mod session;
+mod subscriptions;
 mod writing;

@@ -191,6 +191,7 @@ pub fn spec(connector: &Arc<Connector>, url: &str) -> Spec {
             .collect(),
         maps: BTreeMap::new(),
         timeout: Some(Duration::from_millis(400)),
+        webhook_url: Some("https://hub.example.com/webhooks/shop".parse().unwrap()),
     }
 }
 

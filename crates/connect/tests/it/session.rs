@@ -111,3 +111,55 @@ async fn a_refused_login_is_unauthorised_and_not_repeated_at_once() {
     assert!(connection.fetch("thing", &ids, Purpose::Delivery).await.is_err());
     assert_eq!(logins(&server), 2);
 }
+
+/// OAuth 2 with client credentials: another address, a form, a token that says how long it holds.
+#[tokio::test]
+async fn a_token_comes_from_another_address_and_is_renewed_before_it_ends() {
+    let tokens = Server::start({
+        let given = AtomicU32::new(0);
+        move |request| {
+            assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/common/token"));
+            assert_eq!(request.body, "client_secret=s3cret-client&grant_type=client_credentials");
+            assert!(!request.headers.contains_key("x-tenant"), "the connection's own headers stay there");
+            let n = given.fetch_add(1, Ordering::SeqCst);
+            ok(json!({ "access_token": format!("t{n}"), "expires_in": 3600 }))
+        }
+    })
+    .await;
+    let api = Server::start(|request| {
+        assert!(request.headers["authorization"].starts_with("Bearer t"));
+        ok(json!({ "items": [{ "id": 7 }] }))
+    })
+    .await;
+    let rest = r#"
+headers = { x-tenant = "acme" }
+[settings.login_url]
+default = "LOGIN"
+help = "x"
+[secrets.client]
+help = "x"
+[auth]
+scheme = "session"
+url = "{login_url}"
+login = '{"method": "POST", "path": "/common/token", "form": {"grant_type": "client_credentials", "client_secret": .secrets.client}}'
+token = '.body.access_token'
+lifetime = 'to_int!(.body.expires_in) - 300'
+prefix = "Bearer "
+[fetch.thing]
+types = ["thing"]
+request = '{"method": "GET", "path": "/things"}'
+items = ".body.items"
+id = ".id"
+read = '{"changes": []}'
+"#;
+    let rest = rest.replace("LOGIN", &format!("http://127.0.0.1:{}", tokens.port));
+    let clock = TestClock::at("2026-11-25T12:00:00Z");
+    let connection = connect_at(&connector(&head("rest", &rest), &[]), &api, clock.clone());
+    let fetch = async || connection.fetch("thing", &["7".into()], Purpose::Delivery).await.unwrap();
+    for (seconds, logins) in [(0, 1), (3299, 1), (1, 2)] {
+        clock.pass(seconds);
+        fetch().await;
+        assert_eq!(tokens.seen().len(), logins, "after {seconds} s more");
+    }
+    assert_eq!(api.seen().last().unwrap().headers["authorization"], "Bearer t1");
+}

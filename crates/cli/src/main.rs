@@ -21,6 +21,7 @@ use crate::args::Args;
 use crate::output::Out;
 
 fn main() -> ExitCode {
+    few_arenas();
     let args = Args::parse();
     log::start(&args.global, matches!(args.command, args::Command::Serve));
     let out = Out::new(args.global.json, args.global.no_color);
@@ -29,6 +30,21 @@ fn main() -> ExitCode {
         Err(failure) => {
             out.failure(&failure);
             failure.exit.into()
+        }
+    }
+}
+
+/// The allocator of glibc keeps a heap for every thread, up to eight for each processor, and gives little of it back:
+/// measured under load, 68 MiB resident with two heaps and more than 90 without this. Two are enough for what allocates
+/// at the same time here.
+fn few_arenas() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: `mallopt` takes two integers and only changes settings of the allocator; no thread runs yet that could
+        // allocate meanwhile.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 2);
         }
     }
 }

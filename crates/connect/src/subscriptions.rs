@@ -36,7 +36,7 @@ impl Connection {
     /// Makes the registrations at the system what they should be: each topic once, none about to run out.
     ///
     /// # Errors
-    /// When a call fails; what was done before stays done, and the next time goes on from there.
+    /// When a call fails; what could be done is done all the same, and the next time goes on from there.
     pub async fn subscribe(&self) -> Result<Subscribed, CallError> {
         let manifest = &self.inner.connector.manifest;
         let (Some(hooks), Some(url)) = (manifest.webhooks.as_ref(), self.inner.webhook_url.as_ref()) else {
@@ -73,12 +73,18 @@ impl Connection {
             }
             there.push(wanted);
         }
+        let mut failed = None;
         for topic in all.topics.iter().filter(|topic| !there.contains(&topic.as_str())) {
             let input = json!({ "topic": topic, "url": url, "secret": secret });
-            self.asked(&all.create, &input, RequestKind::Write).await?;
-            done.made.push(topic.clone());
+            match self.asked(&all.create, &input, RequestKind::Write).await {
+                Ok(_) => done.made.push(topic.clone()),
+                Err(error) => {
+                    let message = format!("{topic}: {}", error.message);
+                    failed.get_or_insert(CallError { message, ..error });
+                }
+            }
         }
-        Ok(done)
+        failed.map_or(Ok(done), Err)
     }
 
     async fn asked(&self, program: &Code, input: &Value, kind: RequestKind) -> Result<Value, CallError> {

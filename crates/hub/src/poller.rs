@@ -29,7 +29,7 @@ const WATCHED: usize = 25;
 const SUBSCRIPTIONS_EVERY: Duration = Duration::from_secs(3600);
 
 /// The same after a failure: without webhooks a change waits for the next poll.
-const SUBSCRIPTIONS_AGAIN: Duration = Duration::from_secs(60);
+const SUBSCRIPTIONS_AGAIN: Duration = Duration::from_secs(300);
 
 /// Starts a task for every stream and watch of a revision.
 pub fn start(
@@ -191,20 +191,17 @@ async fn subscription_task(shared: Arc<Shared>, link: Arc<Link>, mut stop: watch
     while !*stop.borrow() {
         let mut pause = SUBSCRIPTIONS_EVERY;
         if shared.health.may_call(&link.name, shared.now()) {
-            let kept = match link.connection.subscribe().await {
+            // A topic that is refused must not stop the connection: what nobody tells is found by polling.
+            match link.connection.subscribe().await {
                 Ok(done) => {
                     if done != Subscribed::default() {
                         tracing::info!(connection = %link.name, made = ?done.made, renewed = ?done.renewed, removed = ?done.removed, "webhooks of {} registered", link.name);
                     }
-                    note_success(&shared, &link).await
                 }
                 Err(error) => {
                     pause = SUBSCRIPTIONS_AGAIN;
-                    note_failure(&shared, &link, &error).await
+                    tracing::warn!(connection = %link.name, class = error.class.as_str(), "webhooks of {} cannot be registered: {}", link.name, error.message);
                 }
-            };
-            if let Err(error) = kept {
-                tracing::error!(connection = %link.name, %error, "the health of {} cannot be kept", link.name);
             }
         } else {
             pause = SUBSCRIPTIONS_AGAIN;

@@ -72,6 +72,7 @@ pub enum Command {
     /// Changes nothing anywhere. Exits with 4 when something failed.
     Check,
     /// Shows what the configuration file would change in the active revision.
+    #[command(args_conflicts_with_subcommands = true)]
     Plan(Plan),
     /// Makes the configuration file the active revision, after showing the plan.
     ///
@@ -127,6 +128,41 @@ pub struct Plan {
     /// Exits with 4 when there is anything to change.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    #[command(subcommand)]
+    pub what: Option<PlanWhat>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PlanWhat {
+    /// Plans a load against the limits that the connections have: requests for each order, what polling takes, which
+    /// limit is reached first and what to change.
+    ///
+    /// Reckoned from the configuration file with assumptions that are shown; nothing is called. Exits with 4 when a
+    /// limit is exceeded at the peak.
+    #[command(after_help = "Example: counterpart plan limits --orders-per-day 10000 --peak 10")]
+    Limits(Limits),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Limits {
+    /// Orders of a day.
+    #[arg(long, value_name = "N", value_parser = amount)]
+    pub orders_per_day: f64,
+    /// Orders of the busiest second; without it ten times the day's mean.
+    #[arg(long, value_name = "N", value_parser = amount)]
+    pub peak: Option<f64>,
+    /// Lines of an order.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = amount)]
+    pub lines: f64,
+}
+
+/// A finite number above zero.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        Ok(_) => Err("must be above zero".into()),
+        Err(_) => Err("is no number".into()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]

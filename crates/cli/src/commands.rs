@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 use counterpart_hub::hub::{Hub, Sample};
+use counterpart_hub::limits::Load;
 use counterpart_hub::plan::Bundle;
 use counterpart_hub::views::{PlanView, ReviewQuery, ReviewView};
 use counterpart_model::clock::Clock;
@@ -79,10 +80,22 @@ async fn check(hub: &Hub, out: &Out) -> Answer {
 }
 
 async fn plan(hub: &Hub, out: &Out, ask: &args::Plan) -> Answer {
+    if let Some(args::PlanWhat::Limits(ask)) = &ask.what {
+        return plan_limits(hub, out, ask).await;
+    }
     let plan = hub.plan().await?;
     out.answer(&plan, |page| output::config::plan(&plan, page));
     let differs = ask.detailed_exitcode && !plan.items.is_empty();
     Ok(if differs || !plan.problems.is_empty() { Exit::Problems } else { Exit::Done })
+}
+
+async fn plan_limits(hub: &Hub, out: &Out, ask: &args::Limits) -> Answer {
+    let peak_per_s = ask.peak.unwrap_or(ask.orders_per_day / 86_400.0 * 10.0);
+    let load = Load { orders_per_day: ask.orders_per_day, peak_per_s, lines: ask.lines };
+    let view = hub.plan_limits(&load).await?;
+    out.answer(&view, |page| output::limits::page(&view, page));
+    let exceeded = view.connections.iter().flat_map(|c| &c.limits).any(|l| l.peak_share > 1.0);
+    Ok(if exceeded { Exit::Problems } else { Exit::Done })
 }
 
 /// Shows the plan, asks, applies. What is applied is what was shown: its base is given along.

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod explain;
+pub mod limits;
 pub mod lists;
 pub mod reviews;
 pub mod status;

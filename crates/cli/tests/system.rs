@@ -281,3 +281,31 @@ fn a_phased_start_writes_what_it_may_and_says_why_not_the_rest() {
     assert!(rules.contains("flow some has an allow-list that does not name it"), "{rules}");
     assert!(rules.contains("flow future begins at its cut-over 2026-11-21T00:00:00Z"), "{rules}");
 }
+
+#[test]
+fn a_load_is_planned_against_the_limits() {
+    let (shop, erp) = (Shop::open(), Erp::open());
+    let desk = Desk::new(&shop, &[("erp", &erp)], &flow("orders", "erp", "state = \"live\""));
+    let manifest = include_str!("system/toyerp/connector.toml");
+    let limited = format!("{manifest}\n[limits]\nrates = [{{ requests = 10, per_s = 1 }}]\n");
+    desk.write("connectors/toyerp/connector.toml", &limited);
+    let plan = |peak: &str, code: i32| {
+        let asked = ["plan", "limits", "--orders-per-day", "10000", "--peak", peak, "--json"];
+        let output = desk.run(&asked, code);
+        let view: Value = serde_json::from_slice(&output.stdout).unwrap();
+        view["connections"].as_array().unwrap().iter().find(|c| c["connection"] == "erp").unwrap().clone()
+    };
+    // Two requests for each order, ten a second allowed.
+    let fits = plan("4", 0);
+    assert_eq!(fits["requests_per_order"], 2.0);
+    assert_eq!(fits["limits"][0]["peak_share"], 0.8);
+    assert_eq!(fits["limits"][0]["most_orders_per_s"], 5.0);
+    assert!(fits["advice"].as_array().unwrap().is_empty());
+    let exceeds = plan("6", 4);
+    assert_eq!(exceeds["limits"][0]["peak_share"], 1.2);
+    let advice = exceeds["advice"].to_string();
+    assert!(advice.contains("`10 requests in 1 s` is reached first, at 5.0 orders a second"), "{advice}");
+    for bad in ["0", "-1", "many", "inf"] {
+        desk.run(&["plan", "limits", "--orders-per-day", bad], 2);
+    }
+}

@@ -10,6 +10,7 @@ use counterpart_mapping::program::{RunError, RunErrorKind};
 use counterpart_model::clock::Clock;
 use counterpart_model::delivery::FailureClass;
 use counterpart_model::ids::{ConnectionName, ExternalId};
+use counterpart_model::kind::Kind;
 use counterpart_model::record::Role;
 use counterpart_model::redact::Redacted;
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +23,7 @@ use crate::catalog::Connector;
 use crate::classify::{Fault, classify};
 use crate::driver::{self, Answer};
 use crate::http::{Http, NoAnswer};
-use crate::manifest::{AuthScheme, Code, Driver, ErrorClass, Idempotent, RequestKind};
+use crate::manifest::{AuthScheme, Code, Driver, ErrorClass, Idempotent, Limits, RequestKind};
 use crate::settings::{self, SpecProblem};
 use crate::template;
 
@@ -325,6 +326,28 @@ impl Connection {
                 interval: Duration::from_secs(w.interval_s.max(1)),
             })
             .collect()
+    }
+
+    /// Its limits, as its connector declares them.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.connector.manifest.limits
+    }
+
+    /// Whether it takes webhooks: its connector knows them and their secret is there.
+    pub fn takes_webhooks(&self) -> bool {
+        let hooks = self.inner.connector.manifest.webhooks.as_ref();
+        hooks.is_some_and(|h| self.inner.secrets.contains_key(&h.signature.secret))
+    }
+
+    /// Most ids of one request of a fetch.
+    pub fn page_of(&self, fetch: &str) -> usize {
+        self.inner.connector.manifest.fetch.get(fetch).map_or(1, |f| f.max_ids)
+    }
+
+    /// How many requests a read by id of a kind takes, and for how many things at most: the fetch of that name.
+    pub fn fetch_cost(&self, kind: Kind) -> Option<(usize, usize)> {
+        let fetch = self.inner.connector.manifest.fetch.get(kind.as_str())?;
+        Some((1 + fetch.then.len(), fetch.max_ids))
     }
 
     /// Name of the fetch that reads things of a remote type by id.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::active::Active;
 use crate::error::HubError;
 use crate::hub::{Sample, stored_secrets};
+use crate::limits::{self, Load};
 use crate::notices;
 use crate::plan::{self, Bundle};
 use crate::shared::Shared;
@@ -114,6 +115,15 @@ pub async fn plan(shared: &Shared) -> Result<PlanView, HubError> {
         })
         .collect();
     Ok(PlanView { base: revision.map(|r| r.id), items, problems })
+}
+
+/// Plans a load against the limits of the file's connections.
+///
+/// # Errors
+/// When the file cannot be run.
+pub async fn plan_limits(shared: &Shared, load: &Load) -> Result<LimitsView, HubError> {
+    let (bundle, _) = Bundle::load(&shared.path)?;
+    Ok(limits::plan(&build(shared, None, &bundle).await?, load))
 }
 
 /// Makes the file the active revision.

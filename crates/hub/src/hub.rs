@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use crate::active::{Active, stored_names};
 use crate::config::{Config, SecretRef};
 use crate::error::{HubError, IntakeError};
+use crate::limits::Load;
 use crate::plan::Bundle;
 use crate::shared::Shared;
 use crate::views::*;
@@ -251,6 +252,14 @@ impl Hub {
     /// When it cannot be read.
     pub async fn plan(&self) -> Result<PlanView, HubError> {
         admin::plan(&self.shared).await
+    }
+
+    /// Plans a load against the limits of the file's connections.
+    ///
+    /// # Errors
+    /// When the file cannot be run.
+    pub async fn plan_limits(&self, load: &Load) -> Result<LimitsView, HubError> {
+        admin::plan_limits(&self.shared, load).await
     }
 
     /// Makes the file the active revision; `base` is the plan's base.

@@ -13,6 +13,7 @@ pub mod error;
 pub mod explain;
 mod hints;
 pub mod hub;
+pub mod limits;
 pub mod notices;
 mod outcome;
 pub mod plan;

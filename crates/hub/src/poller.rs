@@ -23,7 +23,7 @@ use crate::process::{self, note_failure, note_success};
 use crate::shared::Shared;
 
 /// How many unsettled things a watch reads in one go.
-const WATCHED: usize = 25;
+pub(crate) const WATCHED: usize = 25;
 
 /// How often the registrations of webhooks are looked at.
 const SUBSCRIPTIONS_EVERY: Duration = Duration::from_secs(3600);

@@ -342,6 +342,74 @@ pub struct RecordView {
     pub payload: Value,
 }
 
+/// A load, planned against the limits of every connection.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LimitsView {
+    /// Orders of a day.
+    pub orders_per_day: f64,
+    /// Orders of the busiest second.
+    pub peak_per_s: f64,
+    /// Lines of an order.
+    pub lines: f64,
+    /// What is reckoned with.
+    pub assumptions: Vec<String>,
+    /// Each connection.
+    pub connections: Vec<ConnectionLimitsView>,
+}
+
+/// What a load asks of one connection.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ConnectionLimitsView {
+    /// Its name.
+    pub connection: String,
+    /// Name of its connector.
+    pub connector: String,
+    /// Requests for each order.
+    pub requests_per_order: f64,
+    /// The same, where everything that can be is sent or read in full batches.
+    pub requests_per_order_batched: f64,
+    /// Requests of a day, polling included.
+    pub requests_per_day: f64,
+    /// Requests of a day that polling and watching make.
+    pub polling_per_day: f64,
+    /// What an order's requests are.
+    pub calls: Vec<CallsView>,
+    /// Limits, and how much of each is used.
+    pub limits: Vec<LimitView>,
+    /// What to change where a limit is exceeded.
+    pub advice: Vec<String>,
+}
+
+/// Requests of one sort.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CallsView {
+    /// What for.
+    pub what: String,
+    /// For each order.
+    pub per_order: f64,
+    /// For each order, in full batches.
+    pub per_order_batched: f64,
+    /// Most things of one request.
+    pub batch: Option<usize>,
+}
+
+/// How much of a limit is used; 1 is all of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LimitView {
+    /// The limit in words.
+    pub limit: String,
+    /// On the day's mean.
+    pub mean_share: f64,
+    /// At the peak.
+    pub peak_share: f64,
+    /// At the peak, in full batches.
+    pub peak_share_batched: f64,
+    /// Orders a second at which it is used up.
+    pub most_orders_per_s: Option<f64>,
+    /// The same, in full batches.
+    pub most_orders_per_s_batched: Option<f64>,
+}
+
 /// One thing that `plan` would change.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PlanView {

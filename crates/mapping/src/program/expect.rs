@@ -21,6 +21,7 @@ const REQUEST_KEYS: &[&str] = &[
     "raw",
     "variables",
     "params",
+    "numbers",
     "missing_reference",
     "reject",
 ];

@@ -48,40 +48,51 @@ impl Connection {
         let listed = self.asked(&all.list, &json!({}), RequestKind::Read).await?;
         let items = self.inner.run(&all.items, &listed, &self.inner.meta(now, None)).map_err(broken)?;
         let mut done = Subscribed::default();
+        // One that fails must not keep the others from being registered; the first failure is told.
+        let mut failed = None;
+        let mut well = |topic: &str, result: Result<Value, CallError>| {
+            result.map_err(|error| {
+                let message = format!("{topic}: {}", error.message);
+                failed.get_or_insert(CallError { message, ..error });
+            })
+        };
         let mut there: Vec<&str> = Vec::new();
         for item in items.as_array().into_iter().flatten().filter(|item| leads_to(item, url.as_str())) {
             let topic = item["topic"].as_str().unwrap_or_default();
             let Some(wanted) =
                 all.topics.iter().find(|t| *t == topic).filter(|t| !there.contains(&t.as_str()))
             else {
-                self.asked(&all.delete, &json!({ "item": item }), RequestKind::Write).await?;
-                done.removed.push(topic.to_owned());
+                let gone = self.asked(&all.delete, &json!({ "item": item }), RequestKind::Write).await;
+                if well(topic, gone).is_ok() {
+                    done.removed.push(topic.to_owned());
+                }
                 continue;
             };
             if runs_out(item, all, now) {
                 match &all.renew {
                     Some(renew) => {
                         let input = json!({ "item": item, "url": url, "secret": secret });
-                        self.asked(renew, &input, RequestKind::Write).await?;
-                        done.renewed.push(topic.to_owned());
+                        let renewed = self.asked(renew, &input, RequestKind::Write).await;
+                        if well(topic, renewed).is_ok() {
+                            done.renewed.push(topic.to_owned());
+                        }
                     }
                     None => {
-                        self.asked(&all.delete, &json!({ "item": item }), RequestKind::Write).await?;
-                        continue;
+                        let gone =
+                            self.asked(&all.delete, &json!({ "item": item }), RequestKind::Write).await;
+                        if well(topic, gone).is_ok() {
+                            continue;
+                        }
                     }
                 }
             }
             there.push(wanted);
         }
-        let mut failed = None;
         for topic in all.topics.iter().filter(|topic| !there.contains(&topic.as_str())) {
             let input = json!({ "topic": topic, "url": url, "secret": secret });
-            match self.asked(&all.create, &input, RequestKind::Write).await {
-                Ok(_) => done.made.push(topic.clone()),
-                Err(error) => {
-                    let message = format!("{topic}: {}", error.message);
-                    failed.get_or_insert(CallError { message, ..error });
-                }
+            let made = self.asked(&all.create, &input, RequestKind::Write).await;
+            if well(topic, made).is_ok() {
+                done.made.push(topic.clone());
             }
         }
         failed.map_or(Ok(done), Err)

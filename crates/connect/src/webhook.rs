@@ -86,9 +86,7 @@ impl Connection {
         let occurred_at = hooks.occurred_at.as_ref().and_then(at).and_then(|text| moment(&text));
         Ok(Verified { topic, event_id, occurred_at })
     }
-}
 
-impl Connection {
     /// What to answer, as plain text, when a system tries the address for its webhooks with these query parameters.
     pub fn handshake(&self, query: &[(String, String)]) -> Option<String> {
         let handshake = self.inner.connector.manifest.webhooks.as_ref()?.handshake.as_ref()?;

@@ -101,7 +101,6 @@ fn connection(active: &Active, link: &Link, load: &Load) -> ConnectionLimitsView
         })
         .collect();
     let at_a_time = limits.concurrency.max(1);
-    #[allow(clippy::cast_precision_loss, reason = "a handful of connections")]
     let concurrent = at_a_time as f64;
     let busy = |per_order: f64, orders_per_s: f64| {
         (per_order * orders_per_s + polling_per_day / DAY) * REQUEST_S / concurrent
@@ -137,9 +136,7 @@ fn deliveries(active: &Active, link: &Link, load: &Load) -> Vec<CallsView> {
             let operation = link.connection.operation(flow.kind, Action::Upsert)?;
             let things = per_order(flow.kind, load);
             let steps: Vec<&str> = operation.steps.iter().map(|s| s.name.as_str()).collect();
-            #[allow(clippy::cast_precision_loss, reason = "a handful of steps")]
             let each = steps.len() as f64;
-            #[allow(clippy::cast_precision_loss, reason = "at most some hundred rows")]
             let batched = operation.batch.map_or(each, |rows| 1.0 / rows as f64);
             Some(CallsView {
                 what: format!("flow {}: {}", flow.name, steps.join(", ")),
@@ -156,7 +153,6 @@ fn read_backs(active: &Active, link: &Link) -> Vec<CallsView> {
     let mut found = Vec::new();
     let mut read = |kind: Kind, times: f64, why: &str| {
         let Some((requests, ids)) = link.connection.fetch_cost(kind) else { return };
-        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
         let (each, together) = (requests as f64, requests as f64 / ids.max(1) as f64);
         found.push(CallsView {
             what: format!("{why}: {requests} for up to {ids} at once"),
@@ -179,9 +175,7 @@ fn read_backs(active: &Active, link: &Link) -> Vec<CallsView> {
 fn polling(link: &Link, load: &Load) -> f64 {
     let every = |name: &str, declared: std::time::Duration| {
         let seconds = link.config.every_s.get(name).copied().unwrap_or(declared.as_secs());
-        #[allow(clippy::cast_precision_loss, reason = "seconds of a day at most")]
-        let seconds = seconds.max(1) as f64;
-        seconds
+        seconds.max(1) as f64
     };
     let streams: f64 =
         link.connection.streams().iter().map(|s: &StreamInfo| DAY / every(&s.name, s.interval)).sum();
@@ -190,7 +184,6 @@ fn polling(link: &Link, load: &Load) -> f64 {
         .watches()
         .iter()
         .map(|w| {
-            #[allow(clippy::cast_precision_loss, reason = "a page of ids")]
             let page = link.connection.page_of(&w.fetch).clamp(1, crate::poller::WATCHED) as f64;
             let open = (load.orders_per_day * OPEN_DAYS / page).ceil();
             // A watch that cannot come round in its interval goes on without a pause, one request after the other.

@@ -246,10 +246,10 @@ pub async fn review(
 pub async fn block(job: &Job<'_>, record: &Record, rendered: Rendered) -> Result<Next, StoreError> {
     let mut effects = rendered.effects;
     let waits: Vec<RecordId> = rendered.blocked.iter().map(|(_, id)| *id).collect();
-    let mut names = Vec::new();
-    for blocker in job.shared.store.records(waits.clone()).await? {
+    let blockers = job.shared.store.records(waits.clone()).await?;
+    let names = names_of(&blockers);
+    for blocker in blockers {
         let name = blocker.label.clone().unwrap_or_else(|| blocker.id.to_string());
-        names.push(format!("{} {name}", blocker.kind));
         if on_its_way(job, blocker.id).await? {
             continue;
         }
@@ -265,7 +265,7 @@ pub async fn block(job: &Job<'_>, record: &Record, rendered: Rendered) -> Result
             record: Some(blocker.id),
         })));
     }
-    let message = format!("waits for {} to exist in {}", names.join(", "), job.link.name);
+    let message = format!("waits for {names} to exist in {}", job.link.name);
     effects.push(Effect::SetDelivery {
         delivery: job.delivery.id,
         state: DeliveryState::Blocked,
@@ -287,12 +287,15 @@ async fn on_its_way(job: &Job<'_>, blocker: RecordId) -> Result<bool, StoreError
 
 /// Names what is waited for.
 pub async fn awaited(job: &Job<'_>, blocked: &[(String, RecordId)]) -> Result<String, StoreError> {
-    let blockers = job.shared.store.records(blocked.iter().map(|(_, id)| *id).collect()).await?;
-    let names = blockers.iter().map(|b| match &b.label {
-        Some(label) => format!("{} {label}", b.kind),
-        None => format!("{} {}", b.kind, b.id),
+    Ok(names_of(&job.shared.store.records(blocked.iter().map(|(_, id)| *id).collect()).await?))
+}
+
+fn names_of(records: &[Record]) -> String {
+    let names = records.iter().map(|r| match &r.label {
+        Some(label) => format!("{} {label}", r.kind),
+        None => format!("{} {}", r.kind, r.id),
     });
-    Ok(names.collect::<Vec<_>>().join(", "))
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// In shadow: nothing is sent and nothing waits; the difference that a write would have made is kept, with what

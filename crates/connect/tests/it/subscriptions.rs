@@ -123,3 +123,17 @@ async fn a_handshake_gets_its_word_back_and_nothing_else_does() {
     assert_eq!(answer("validationToken", "<\u{7}>"), None);
     assert_eq!(answer("validationToken", &"x".repeat(2000)), None);
 }
+
+#[tokio::test]
+async fn one_that_is_refused_keeps_no_other_from_being_registered() {
+    let server = Server::start(|request| match request.method.as_str() {
+        "GET" => ok(json!({ "value": [row("a", "prices", OURS, "2026-11-27T00:00:00Z")] })),
+        "POST" if request.json()["topic"] == "customers" => ok(json!({})),
+        _ => status(403, json!({})),
+    })
+    .await;
+    let error = connection(&server, "").subscribe().await.unwrap_err();
+    assert!(error.message.starts_with("prices: "), "{}", error.message);
+    let posts = server.seen().iter().filter(|r| r.method == "POST").count();
+    assert_eq!(posts, 2, "both topics were tried");
+}

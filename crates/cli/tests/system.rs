@@ -223,6 +223,12 @@ fn bad_input_is_told_so_and_has_no_effect() {
     assert_eq!(post(hub.address, "shop", &sign(&large), &large, 3_000_000).unwrap().status, 413);
     assert_eq!(hub.status()["inbox"]["pending"].as_u64().unwrap_or(0), 0);
 
+    // An address that is tried gets its word back, and only by the parameter that the connector names.
+    let tried = |address: &str| post(hub.address, address, "", b"", 0).unwrap();
+    let answer = tried("shop?challenge=4711");
+    assert_eq!((answer.status, answer.body), (200, Value::from(4711)));
+    assert_eq!(tried("shop?other=4711").status, 401);
+
     let first = hub.tell(1001).unwrap();
     assert_eq!((first.status, &first.body["repeated"]), (200, &Value::Bool(false)));
     hub.delivery(1001, "orders", "delivered");

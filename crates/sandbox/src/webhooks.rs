@@ -1,0 +1,108 @@
+//! Calls others: webhooks, signed when they are sent, tried again as the profile says; and the profile's own timers.
+//!
+//! Never: waits for one message before it sends another, as no vendor promises an order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use counterpart_model::clock::Clock;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::System;
+use crate::host::Outgoing;
+use crate::value::{to_json, to_script};
+
+/// How many are sent at a time.
+const AT_A_TIME: usize = 8;
+
+/// Sends until the system stops.
+pub async fn run(mut arrivals: mpsc::UnboundedReceiver<Outgoing>, system: Arc<System>) {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_idle_timeout(Duration::from_secs(1))
+        .build()
+        .unwrap_or_default();
+    let free = Arc::new(Semaphore::new(AT_A_TIME));
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            arrived = arrivals.recv() => match arrived {
+                None => return,
+                Some(Outgoing::Timer { after, function, with }) => {
+                    let system = Arc::clone(&system);
+                    tasks.spawn(async move {
+                        wait(&system, after.unsigned_abs()).await;
+                        // A failure is on record already.
+                        let _ = system.turn(&function, vec![to_script(&with)]);
+                    });
+                }
+                Some(Outgoing::Webhook { url, sign, body, about }) => {
+                    for delay in system.faults.deliveries() {
+                        let hook = Hook { url: url.clone(), sign: sign.clone(), body: body.clone(), about: about.clone() };
+                        let (system, client, free) = (Arc::clone(&system), client.clone(), Arc::clone(&free));
+                        system.host.under_way.fetch_add(1, Ordering::SeqCst);
+                        tasks.spawn(async move {
+                            wait(&system, delay).await;
+                            hook.send(&system, &client, &free).await;
+                            system.host.under_way.fetch_sub(1, Ordering::SeqCst);
+                        });
+                    }
+                }
+            },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+async fn wait(system: &System, time: Duration) {
+    tokio::time::sleep(system.host.clock.real(time)).await;
+}
+
+struct Hook {
+    url: String,
+    sign: String,
+    body: String,
+    about: Value,
+}
+
+impl Hook {
+    async fn send(&self, system: &System, client: &reqwest::Client, free: &Semaphore) {
+        let settings = &system.profile.manifest.webhooks;
+        let mut pauses = settings.retry_s.iter();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let taken = {
+                let _free = free.acquire().await;
+                self.once(system, client, tries, Duration::from_secs(settings.timeout_s)).await
+            };
+            if taken {
+                return;
+            }
+            let Some(pause) = pauses.next() else { break };
+            wait(system, Duration::from_secs(*pause)).await;
+        }
+        if system.has("webhook_given_up") {
+            let _ = system.turn("webhook_given_up", vec![to_script(&self.about)]);
+        }
+    }
+
+    async fn once(&self, system: &System, client: &reqwest::Client, tries: u32, timeout: Duration) -> bool {
+        let delivery = json!({"url": self.url, "body": self.body, "about": self.about, "tries": tries});
+        // Not for one that was unsubscribed meanwhile: the program answers with nothing.
+        let Ok(headers) = system.turn(&self.sign, vec![to_script(&delivery)]) else { return true };
+        let Value::Object(headers) = to_json(&headers) else { return true };
+        let mut request = client.post(&self.url).timeout(timeout).body(self.body.clone());
+        request = request.header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        match request.send().await {
+            Ok(answer) => answer.status().is_success(),
+            Err(_) => false,
+        }
+    }
+}

@@ -45,15 +45,16 @@ fn main() -> Outcome<()> {
             "" => {}
             "requests" => writeln!(out, "{}", json!(sandbox.requests()))?,
             "broken" => writeln!(out, "{}", json!(sandbox.broken()))?,
-            action => match serde_json::from_str(with)
-                .map_err(Into::into)
-                .and_then(|with| Ok(sandbox.act(action, &with)?))
-            {
+            action => match act(&sandbox, action, with) {
                 Ok(done) => writeln!(out, "{done}")?,
-                Err(error) => writeln!(out, "error: {}", (error as Box<dyn std::error::Error>))?,
+                Err(error) => writeln!(out, "error: {error}")?,
             },
         }
     }
     runtime.block_on(std::future::pending::<()>());
     Ok(())
+}
+
+fn act(sandbox: &Sandbox, action: &str, with: &str) -> Outcome<Value> {
+    Ok(sandbox.act(action, &serde_json::from_str(with)?)?)
 }

@@ -4,7 +4,9 @@
 
 mod bench;
 mod connector;
+mod demo;
 mod docs;
+mod program;
 mod real;
 mod test;
 mod tidy;
@@ -26,6 +28,8 @@ enum Chore {
     Test(test::Args),
     /// Installs a real shop and a real ERP, runs the hub between them and asserts that they agree.
     Real(real::Args),
+    /// Builds the program and shows it at work between emulated systems.
+    Demo(demo::Args),
     /// Measures, with a baseline in the same run.
     Bench(bench::Args),
     /// Writes the generated pages under docs/, or checks them.
@@ -40,6 +44,7 @@ fn main() -> Result<()> {
     match Args::parse().chore {
         Chore::Test(args) => test::run(&args),
         Chore::Real(args) => real::run(&args),
+        Chore::Demo(args) => demo::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Docs(args) => docs::run(&args),
         Chore::Tidy => tidy::run(),

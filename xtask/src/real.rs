@@ -19,7 +19,7 @@ mod shop;
 use anyhow::{Result, bail};
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::say;
+use crate::{program, say};
 use lab::Lab;
 use report::Report;
 
@@ -84,7 +84,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn run_chosen(args: &Args, chosen: &[&scenarios::Scenario]) -> Result<()> {
-    let program = if args.without_hub { None } else { Some(hub::build()?) };
+    let program = if args.without_hub { None } else { Some(program::build()?) };
     let folder = install::folder()?;
     let installed = install::ready(&folder)?;
     let mut report = Report::default();

@@ -30,15 +30,17 @@ const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     ("counterpart-web", &["counterpart-model", "counterpart-mapping", "counterpart-hub"]),
+    ("counterpart-sandbox", &["counterpart-model"]),
 ];
 
 /// Crates that only one of ours may use: what speaks outward, what speaks SQL, what runs mappings.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rusqlite", &["counterpart-store"]),
     ("vrl", &["counterpart-mapping"]),
-    ("reqwest", &["counterpart-connect", "xtask"]),
+    ("reqwest", &["counterpart-connect", "counterpart-sandbox", "xtask"]),
     ("lettre", &["counterpart-connect"]),
     ("axum", &["counterpart-web"]),
+    ("counterpart-sandbox", &["counterpart"]),
     ("anyhow", &["counterpart", "xtask"]),
 ];
 

@@ -112,8 +112,69 @@ pub enum Command {
         #[arg(value_parser = kind_parser(), value_name = "KIND", hide_possible_values = true)]
         name: Option<Kind>,
     },
+    /// Shows it at work: a store, an ERP and a CRM, emulated on this machine, and people who buy and ship.
+    ///
+    /// Needs nothing and reaches nothing outside. Without --orders it goes on until Ctrl-C. With --headless it runs until
+    /// everything is at rest, counts by asking the emulated systems, and exits with 4 when anything is not as it must be.
+    #[command(after_help = "Example: counterpart demo --headless --orders 200 --seed 7 --faults --json")]
+    Demo(Demo),
+    /// The hub of a demo, on the demo's clock.
+    #[command(hide = true)]
+    DemoHub {
+        /// The clock, as the demo writes it.
+        #[arg(long)]
+        clock: String,
+    },
     /// Shows the version.
     Version,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Demo {
+    /// Shows nothing while it runs, and ends when everything is at rest.
+    #[arg(long, requires = "orders")]
+    pub headless: bool,
+    /// How many orders are placed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub orders: Option<u64>,
+    /// Where the random choices begin: the same seed places the same orders.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Lets things go wrong: throttling, errors, lost answers, late, repeated and lost webhooks, a hub that is killed.
+    #[arg(long)]
+    pub faults: bool,
+    /// How often the hub is killed, with --faults and --orders.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub kills: u8,
+    /// How long each system is down once, in minutes of the demo's time, with --faults.
+    #[arg(long, value_name = "MINUTES")]
+    pub down_minutes: Option<u16>,
+    /// How many seconds go by in each real one.
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// Seconds of the demo's time between two orders.
+    #[arg(long, value_name = "SECONDS", value_parser = speed)]
+    pub every: Option<f64>,
+    /// Port that the hub listens on; without it any free one.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Folder for database, configuration and log, which is kept; without it one for the time of the run.
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Keeps the folder of the run.
+    #[arg(long)]
+    pub keep: bool,
+    /// Gives up waiting for rest after so many real seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    pub timeout: u64,
+}
+
+/// A number above nothing.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n.is_finite() && (0.01..=1000.0).contains(&n) => Ok(n),
+        _ => Err("expected a number from 0.01 to 1000".to_owned()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -10,13 +10,14 @@ use counterpart_hub::limits::Load;
 use counterpart_hub::plan::Bundle;
 use counterpart_hub::views::{PlanView, ReviewQuery, ReviewView};
 use counterpart_model::clock::Clock;
+use counterpart_sandbox::clock::FastClock;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args::{self, Args, Command};
 use crate::errors::{Exit, Failure};
 use crate::output::{self, Out};
-use crate::{init, input, serve};
+use crate::{demo, init, input, serve};
 
 /// The machine's clock.
 struct SystemClock;
@@ -40,6 +41,14 @@ pub async fn run(args: Args, out: &Out) -> Answer {
         Command::Kinds { name } => kinds(out, name),
         Command::Version => version(out),
         Command::Serve => serve::serve(config, Arc::new(SystemClock)).await,
+        Command::Demo(ask) => {
+            serve::install_crypto();
+            demo::demo(&ask, out).await
+        }
+        Command::DemoHub { clock } => {
+            let clock: FastClock = clock.parse().map_err(Failure::bad_input)?;
+            serve::serve(config, Arc::new(clock)).await
+        }
         command => {
             serve::install_crypto();
             let hub = Hub::open(config, Arc::new(SystemClock)).await?;
@@ -62,7 +71,12 @@ async fn ask(command: Command, hub: &Hub, out: &Out) -> Answer {
         Command::Secret(ask) => secret(hub, out, ask).await,
         Command::Connectors { name } => connectors(hub, out, name.as_deref()),
         // Carried out above, without a hub.
-        Command::Init(_) | Command::Kinds { .. } | Command::Version | Command::Serve => Ok(Exit::Done),
+        Command::Init(_)
+        | Command::Kinds { .. }
+        | Command::Version
+        | Command::Serve
+        | Command::Demo(_)
+        | Command::DemoHub { .. } => Ok(Exit::Done),
     }
 }
 

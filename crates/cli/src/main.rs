@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod errors;
 mod init;
 mod input;
@@ -23,7 +24,7 @@ use crate::output::Out;
 fn main() -> ExitCode {
     few_arenas();
     let args = Args::parse();
-    log::start(&args.global, matches!(args.command, args::Command::Serve));
+    log::start(&args.global, matches!(args.command, args::Command::Serve | args::Command::DemoHub { .. }));
     let out = Out::new(args.global.json, args.global.no_color);
     match run(args, &out) {
         Ok(code) => code.into(),

@@ -53,6 +53,11 @@ impl Out {
         Page { width, colour: !self.plain && stdout.is_terminal(), now: Timestamp::now() }
     }
 
+    /// The page that standard error is, for what is shown while something runs.
+    pub fn screen(&self) -> Page {
+        Page { colour: !self.plain && std::io::stderr().is_terminal(), ..self.page() }
+    }
+
     fn write(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
         // A reader that has gone away (`| head`) has what it wants.

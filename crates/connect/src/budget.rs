@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use counterpart_model::clock::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -31,6 +32,7 @@ pub struct Budget {
     /// Polling passes through this smaller gate first, so that it never holds all of the above.
     polling: Arc<Semaphore>,
     limits: Limits,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -57,8 +59,8 @@ pub struct Reading {
 }
 
 impl Budget {
-    /// A full budget.
-    pub fn new(limits: &Limits) -> Self {
+    /// A full budget. Of the clock only its pace is used: the spans of windows are measured by one that never jumps.
+    pub fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
         let all = limits.concurrency.max(1);
         // At least one for polling, and at least one for deliveries where there is more than one.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
@@ -68,6 +70,7 @@ impl Budget {
             at_a_time: Arc::new(Semaphore::new(all)),
             polling: Arc::new(Semaphore::new(share)),
             limits: limits.clone(),
+            clock,
             state: Mutex::default(),
         }
     }
@@ -80,7 +83,7 @@ impl Budget {
         loop {
             // Nothing is held while waiting for the window, so that others can pass.
             while let Some(wait) = self.must_wait(purpose, false) {
-                if purpose == Purpose::Delivery && wait > PATIENCE {
+                if purpose == Purpose::Delivery && wait > self.clock.real(PATIENCE) {
                     return Err(wait);
                 }
                 tokio::time::sleep(wait).await;
@@ -113,13 +116,13 @@ impl Budget {
             Purpose::Polling => 1.0 - self.limits.reserve.clamp(0.0, 0.9),
         };
         let longest = self.limits.rates.iter().map(|r| r.per_s).max().unwrap_or(0);
-        let horizon = Duration::from_secs(longest.into());
+        let horizon = self.clock.real(Duration::from_secs(longest.into()));
         while state.sent.front().is_some_and(|at| now.duration_since(*at) > horizon) {
             state.sent.pop_front();
         }
         let mut wait: Option<Duration> = None;
         for rate in &self.limits.rates {
-            let window = Duration::from_secs(rate.per_s.into());
+            let window = self.clock.real(Duration::from_secs(rate.per_s.into()));
             // Whole requests; a share never rounds down to nothing.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let allowed = ((f64::from(rate.requests) * share).floor() as usize).max(1);
@@ -150,7 +153,8 @@ impl Budget {
         if let (Some(remaining), Some(limit)) = (number(&places.remaining), number(&places.limit)) {
             let reset = number(&places.reset_s).unwrap_or(1.0).clamp(0.0, 86_400.0);
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.told = Some((remaining, limit, Instant::now() + Duration::from_secs_f64(reset)));
+            let until = Instant::now() + self.clock.real(Duration::from_secs_f64(reset));
+            state.told = Some((remaining, limit, until));
         }
     }
 
@@ -163,14 +167,28 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::manifest::Rate;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    fn budget(limits: &Limits) -> Budget {
+        Budget::new(limits, Arc::new(Still))
+    }
 
     #[test]
     fn polling_leaves_a_share_to_deliveries() {
         let limits =
             Limits { rates: vec![Rate { requests: 10, per_s: 1 }], reserve: 0.2, ..Limits::default() };
-        let budget = Budget::new(&limits);
+        let budget = budget(&limits);
         let mut state = State::default();
         let now = Instant::now();
         for _ in 0..8 {
@@ -185,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_an_answer_says_counts() {
-        let budget = Budget::new(&Limits::default());
+        let budget = budget(&Limits::default());
         let now = Instant::now();
         let mut state = State { told: Some((10.0, 100.0, now + Duration::from_secs(5))), ..State::default() };
         assert_eq!(budget.wait(&mut state, Purpose::Polling, now), Some(Duration::from_secs(5)));
@@ -195,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn polling_never_holds_every_request() {
-        let budget = Budget::new(&Limits { concurrency: 2, reserve: 0.0, ..Limits::default() });
+        let budget = budget(&Limits { concurrency: 2, reserve: 0.0, ..Limits::default() });
         let polling = budget.take(Purpose::Polling).await;
         assert!(polling.is_ok());
         assert_eq!(budget.polling.available_permits(), 0, "one of two is all that polling gets");
@@ -207,8 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_delivery_does_not_wait_for_long() {
-        let budget =
-            Budget::new(&Limits { rates: vec![Rate { requests: 1, per_s: 60 }], ..Limits::default() });
+        let budget = budget(&Limits { rates: vec![Rate { requests: 1, per_s: 60 }], ..Limits::default() });
         assert!(budget.take(Purpose::Delivery).await.is_ok());
         let wait = budget.take(Purpose::Delivery).await.err();
         assert!(wait.is_some_and(|w| w > Duration::from_secs(50)), "{wait:?}");

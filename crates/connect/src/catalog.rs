@@ -19,6 +19,9 @@ static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../connectors");
 /// Name of the manifest's file.
 pub const MANIFEST: &str = "connector.toml";
 
+/// Where a folder keeps what its emulator is made of.
+const EMULATOR: &str = "emulator/";
+
 /// Every connector, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -132,12 +135,30 @@ fn folders(overlay: &BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<Stri
     folders
 }
 
+/// What a folder says for the emulator of its system: folder, then path inside `emulator/`. No part of the connector.
+pub fn emulators() -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for folder in SHIPPED.dirs() {
+        let mut files = BTreeMap::new();
+        embedded(folder, folder.path(), &mut files);
+        let files: BTreeMap<String, String> = files
+            .into_iter()
+            .filter_map(|(path, text)| Some((path.strip_prefix(EMULATOR)?.to_owned(), text)))
+            .collect();
+        if !files.is_empty() {
+            all.insert(folder.path().to_string_lossy().into_owned(), files);
+        }
+    }
+    all
+}
+
 /// Files of the shipped folders: folder, then path inside it.
 pub fn shipped() -> BTreeMap<String, BTreeMap<String, String>> {
     let mut folders = BTreeMap::new();
     for folder in SHIPPED.dirs() {
         let mut files = BTreeMap::new();
         embedded(folder, folder.path(), &mut files);
+        files.retain(|path, _| !path.starts_with(EMULATOR));
         if files.contains_key(MANIFEST) {
             folders.insert(folder.path().to_string_lossy().into_owned(), files);
         }

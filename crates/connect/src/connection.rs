@@ -263,7 +263,7 @@ impl Connection {
             maps.as_object_mut().map(|m| m.entry(name.clone()).or_insert_with(|| json!({})));
         }
         let endpoint = template::fill(manifest.connector.endpoint.as_deref().unwrap_or_default(), &settings);
-        let budget = Budget::new(&manifest.limits);
+        let budget = Budget::new(&manifest.limits, Arc::clone(&clock));
         let timeout = spec.timeout.unwrap_or(Duration::from_secs(manifest.connector.timeout_s));
         let inner = Inner {
             name: spec.name,

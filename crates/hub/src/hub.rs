@@ -134,7 +134,7 @@ impl Hub {
     async fn newer_revision(&self, active: &Active, stop: &mut watch::Receiver<bool>) -> Option<Arc<Active>> {
         let mut refused = active.revision;
         loop {
-            crate::pause(stop, Duration::from_secs(2)).await;
+            self.shared.pause(stop, Duration::from_secs(2)).await;
             if *stop.borrow() {
                 return None;
             }

@@ -28,14 +28,3 @@ pub mod shared;
 mod stock;
 pub mod views;
 mod worker;
-
-/// Sleeps, or until told to stop.
-async fn pause(stop: &mut tokio::sync::watch::Receiver<bool>, time: std::time::Duration) {
-    if *stop.borrow() {
-        return;
-    }
-    tokio::select! {
-        () = tokio::time::sleep(time) => {}
-        _ = stop.changed() => {}
-    }
-}

@@ -71,7 +71,7 @@ pub fn start(
                     Ok(_) => {}
                     Err(error) => tracing::error!(notice = %name, %error, "notice {name} could not be sent; trying again"),
                 }
-                crate::pause(&mut stop, Duration::from_secs(notice.batch_s.max(1))).await;
+                shared.pause(&mut stop, Duration::from_secs(notice.batch_s.max(1))).await;
             }
         });
     }

@@ -68,7 +68,7 @@ async fn stream_task(
         {
             tracing::error!(connection = %link.name, stream = stream.name, %error, "what {} gave cannot be kept", link.name);
         }
-        crate::pause(&mut stop, every).await;
+        shared.pause(&mut stop, every).await;
     }
 }
 
@@ -206,7 +206,7 @@ async fn subscription_task(shared: Arc<Shared>, link: Arc<Link>, mut stop: watch
         } else {
             pause = SUBSCRIPTIONS_AGAIN;
         }
-        crate::pause(&mut stop, pause).await;
+        shared.pause(&mut stop, pause).await;
     }
 }
 
@@ -221,7 +221,7 @@ async fn watch_task(
         if let Err(error) = look(&shared, &link, &watched, every, &stop).await {
             tracing::error!(connection = %link.name, watch = watched.name, %error, "what {} gave cannot be kept", link.name);
         }
-        crate::pause(&mut stop, every).await;
+        shared.pause(&mut stop, every).await;
     }
 }
 

@@ -52,7 +52,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             Ok(worked) => worked,
             Err(error) => {
                 tracing::error!(%error, "the inbox cannot be worked off; trying again in a second");
-                crate::pause(&mut stop, std::time::Duration::from_secs(1)).await;
+                shared.pause(&mut stop, std::time::Duration::from_secs(1)).await;
                 continue;
             }
         };
@@ -63,7 +63,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             _ = changed.changed() => {}
             () = shared.wake.notified() => {}
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+            () = shared.sleep(std::time::Duration::from_secs(1)) => {}
             _ = stop.changed() => {}
         }
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use counterpart_engine::breaker::Breaker;
 use counterpart_model::clock::Clock;
@@ -15,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::active::Active;
 use crate::config::Config;
@@ -23,6 +24,9 @@ use crate::error::HubError;
 
 /// How long a connection whose credentials were refused is left alone before one call tries again.
 const UNAUTHORISED_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
+/// However fast the clock runs, nothing is looked at more often than this.
+const SHORTEST: Duration = Duration::from_millis(20);
 
 /// Shared by all tasks.
 pub struct Shared {
@@ -66,6 +70,22 @@ impl Shared {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Sleeps for a span of the clock.
+    pub async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(self.clock.real(span).max(SHORTEST.min(span))).await;
+    }
+
+    /// Sleeps for a span of the clock, or until told to stop.
+    pub async fn pause(&self, stop: &mut watch::Receiver<bool>, span: Duration) {
+        if *stop.borrow() {
+            return;
+        }
+        tokio::select! {
+            () = self.sleep(span) => {}
+            _ = stop.changed() => {}
+        }
     }
 
     /// The revision that runs.

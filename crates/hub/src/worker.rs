@@ -35,7 +35,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             Ok(leased) => leased,
             Err(error) => {
                 tracing::error!(%error, "no lanes can be leased; trying again in a second");
-                crate::pause(&mut stop, Duration::from_secs(1)).await;
+                shared.pause(&mut stop, Duration::from_secs(1)).await;
                 continue;
             }
         };
@@ -169,7 +169,7 @@ async fn wait(
     tokio::select! {
         _ = changed.changed() => {}
         () = shared.wake.notified() => {}
-        () = tokio::time::sleep(until) => {}
+        () = shared.sleep(until) => {}
         Some(_) = tasks.join_next() => {}
         _ = stop.changed() => {}
     }

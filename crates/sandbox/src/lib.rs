@@ -11,6 +11,7 @@ mod limits;
 mod odata;
 pub mod profile;
 mod server;
+pub mod traffic;
 mod value;
 mod webhooks;
 mod world;

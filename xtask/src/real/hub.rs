@@ -14,8 +14,6 @@ use serde_json::Value;
 use super::http::{Answer, Http, until};
 use super::install::assets;
 use super::process::{Service, Stop};
-use crate::root;
-use crate::test::cargo;
 
 /// Memory that the hub stays below, in MiB.
 pub const MEMORY_LIMIT_MIB: u64 = 100;
@@ -41,20 +39,6 @@ pub struct Hub {
     places: Places,
     service: Service,
     peak_mib: u64,
-}
-
-/// Builds the program and says where it is.
-pub fn build() -> Result<PathBuf> {
-    cargo(&["build", "--release", "--locked", "-p", "counterpart"], &[])?;
-    let output = Command::new("cargo")
-        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
-        .current_dir(root())
-        .output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
-    let target = metadata["target_directory"].as_str().context("no target directory")?;
-    let program = Path::new(target).join("release/counterpart");
-    ensure!(program.exists(), "{} was not built", program.display());
-    Ok(program)
 }
 
 impl Hub {

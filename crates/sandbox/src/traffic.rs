@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::clock::FastClock;
 use crate::{Refusal, Sandbox};
 use buyers::Buyers;
+pub use orders::Line;
 use orders::{Item, Shelf};
 
 /// The three systems.
@@ -58,8 +59,10 @@ pub struct Placed {
     pub at: Timestamp,
     /// The buyer's e-mail address.
     pub email: String,
-    /// Lines as ordered: SKU and pieces.
-    pub lines: Vec<(String, i64)>,
+    /// Lines as they stand after edits.
+    pub lines: Vec<Line>,
+    /// The ERP shipped some of it.
+    pub shipped: bool,
     /// Cancelled by its buyer.
     pub cancelled: bool,
     /// What was given back, by the store's refund id.
@@ -142,7 +145,7 @@ impl Traffic {
     fn place(&mut self, systems: &Systems, now: Timestamp) -> Result<(), Refusal> {
         let buyer = self.buyers.next(&mut self.random);
         let order = self.shelf.order(&mut self.random, &buyer);
-        let lines = orders::pieces(&order);
+        let lines = orders::lines(&order);
         let done = systems.store.act("place_order", &order)?;
         let text = |key: &str| done[key].as_str().unwrap_or_default().to_owned();
         let placed = Placed {
@@ -151,6 +154,7 @@ impl Traffic {
             at: now,
             email: buyer.email,
             lines,
+            shipped: false,
             cancelled: false,
             refunds: Vec::new(),
         };
@@ -167,12 +171,68 @@ impl Traffic {
             let done = systems.store.act("cancel_order", &json!({"id": placed.id}));
             placed.cancelled = accepted(done, &mut self.refused)?.is_some();
         }
+        if self.random.random_bool(0.03) {
+            self.edit(systems)?;
+        }
+        if self.random.random_bool(0.03) {
+            self.give_back(systems)?;
+        }
         if self.pace.edits && self.random.random_bool(0.02) {
             let known: Vec<&Placed> = self.placed.values().rev().take(50).collect();
             let email = &known[self.random.random_range(0..known.len())].email;
             let phone = format!("+4930{}", self.random.random_range(1_000_000..9_999_999));
             let done = systems.crm.act("edit_contact", &json!({"email": email, "phone": phone}));
             accepted(done, &mut self.refused)?;
+        }
+        Ok(())
+    }
+
+    /// A buyer wants a piece less of something.
+    fn edit(&mut self, systems: &Systems) -> Result<(), Refusal> {
+        let recent: Vec<String> = self.placed.keys().rev().take(5).cloned().collect();
+        let number = &recent[self.random.random_range(0..recent.len())];
+        let Some(placed) = self.placed.get_mut(number).filter(|p| !p.cancelled && !p.shipped) else {
+            return Ok(());
+        };
+        // A discount was spread by the sum; what an edit makes of it is the store's secret, so those orders are left alone.
+        if placed.lines.iter().any(|l| !l.discount.is_zero()) {
+            return Ok(());
+        }
+        let Some(line) = placed.lines.iter_mut().find(|l| l.quantity > 1) else { return Ok(()) };
+        let less = line.with(line.quantity - 1);
+        let edit =
+            json!({"id": placed.id, "sku": less.sku, "quantity": less.quantity, "taxes": [less.tax()]});
+        if accepted(systems.store.act("edit_order", &edit), &mut self.refused)?.is_some() {
+            *line = less;
+        }
+        Ok(())
+    }
+
+    /// Something that was shipped is sent back and paid back.
+    fn give_back(&mut self, systems: &Systems) -> Result<(), Refusal> {
+        let shipped: Vec<String> = self
+            .placed
+            .values()
+            .rev()
+            .filter(|p| p.shipped && !p.cancelled && p.refunds.is_empty())
+            .take(20)
+            .map(|p| p.number.clone())
+            .collect();
+        if shipped.is_empty() {
+            return Ok(());
+        }
+        let number = &shipped[self.random.random_range(0..shipped.len())];
+        let Some(placed) = self.placed.get_mut(number) else { return Ok(()) };
+        let Some(line) = placed.lines.first() else { return Ok(()) };
+        let refund = json!({
+            "id": placed.id, "shipping": "0", "restock": true,
+            "lines": [{
+                "sku": line.sku, "quantity": line.quantity, "amount": line.amount().to_string(),
+                "tax": line.tax()["amount"],
+            }],
+        });
+        if let Some(done) = accepted(systems.store.act("refund_order", &refund), &mut self.refused)? {
+            placed.refunds.push(done["id"].as_str().unwrap_or_default().to_owned());
         }
         Ok(())
     }
@@ -193,9 +253,13 @@ impl Traffic {
             }
             let tracking = format!("TRK{}", self.random.random_range(100_000_000..999_999_999));
             let ship = json!({"id": order["id"], "lines": lines, "tracking": tracking});
-            if accepted(systems.erp.act("ship_order", &ship), &mut self.refused)?.is_some()
-                && self.random.random_bool(0.8)
-            {
+            if accepted(systems.erp.act("ship_order", &ship), &mut self.refused)?.is_none() {
+                continue;
+            }
+            if let Some(placed) = order["reference"].as_str().and_then(|number| self.placed.get_mut(number)) {
+                placed.shipped = true;
+            }
+            if self.random.random_bool(0.8) {
                 let done = systems.erp.act("invoice_order", &json!({"id": order["id"]}));
                 accepted(done, &mut self.refused)?;
             }

@@ -141,11 +141,48 @@ impl Shelf {
     }
 }
 
-/// SKU and pieces of each line.
-pub fn pieces(order: &Value) -> Vec<(String, i64)> {
+/// A line of an order, as far as what becomes of it later matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What.
+    pub sku: String,
+    /// Pieces.
+    pub quantity: i64,
+    /// Its share of the order's discount, in all.
+    pub discount: Decimal,
+    unit_price: Decimal,
+    rate: i64,
+}
+
+impl Line {
+    /// What it costs, tax included.
+    pub fn amount(&self) -> Decimal {
+        self.unit_price * Decimal::from(self.quantity) - self.discount
+    }
+
+    /// The tax in it.
+    pub fn tax(&self) -> Value {
+        tax(self.amount(), self.rate)
+    }
+
+    /// The same with another number of pieces.
+    pub fn with(&self, quantity: i64) -> Self {
+        Self { quantity, ..self.clone() }
+    }
+}
+
+/// The lines of an order.
+pub fn lines(order: &Value) -> Vec<Line> {
+    let number = |v: &Value| v.as_str().and_then(|t| t.parse().ok()).unwrap_or_default();
     let lines = order["lines"].as_array().into_iter().flatten();
     lines
-        .map(|l| (l["sku"].as_str().unwrap_or_default().to_owned(), l["quantity"].as_i64().unwrap_or(0)))
+        .map(|l| Line {
+            sku: l["sku"].as_str().unwrap_or_default().to_owned(),
+            quantity: l["quantity"].as_i64().unwrap_or(0),
+            discount: number(&l["discount"]),
+            unit_price: number(&l["unit_price"]),
+            rate: l["taxes"][0]["rate"].as_str().and_then(|t| t.parse().ok()).unwrap_or(0),
+        })
         .collect()
 }
 

@@ -160,7 +160,7 @@ impl System {
         let mut limits = lock(&self.limits);
         let told = route.limits.iter().filter_map(|name| {
             let standing = limits.standing(name, now)?;
-            Some((name.clone(), json!({"size": standing.size, "left": standing.left})))
+            Some((name.clone(), json!({"size": whole(standing.size), "left": whole(standing.left)})))
         });
         request["limits"] = Value::Object(told.collect());
         drop(limits);
@@ -170,7 +170,10 @@ impl System {
 
     fn throttled(&self, limit: &str, standing: crate::limits::Standing, mut request: Value) -> Reply {
         request["limit"] = json!({
-            "name": limit, "size": standing.size, "left": standing.left.max(0.0), "wait_s": standing.wait_s.ceil(),
+            "name": limit,
+            "size": whole(standing.size),
+            "left": whole(standing.left.max(0.0)),
+            "wait_s": whole(standing.wait_s.ceil()),
         });
         self.ask("throttled", vec![request]).unwrap_or_else(|| plain(429))
     }
@@ -216,6 +219,12 @@ impl System {
         });
         (route, request)
     }
+}
+
+/// A number of requests or seconds as programs want it: whole.
+#[allow(clippy::cast_possible_truncation, reason = "limits are far below")]
+fn whole(number: f64) -> i64 {
+    number.floor() as i64
 }
 
 fn refused(refusal: Refusal) -> Reply {

@@ -21,18 +21,32 @@ use serde_json::Value;
 
 use crate::args;
 use crate::errors::{Exit, Failure};
+use crate::input::say;
 use crate::output::Out;
+use crate::serve::Signals;
 use folder::{Folder, Scenario};
 
 /// How fast time runs for people who watch, and without anyone watching.
 const WATCHED_SPEED: f64 = 10.0;
 const HEADLESS_SPEED: f64 = 30.0;
 
-/// Runs it.
+/// Runs it, to the end or until it is told to stop.
 ///
 /// # Errors
 /// When a port is taken, the folder cannot be written, another demo runs, or something breaks down.
 pub async fn demo(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
+    // Listened for before anything is started, so that nothing is left running.
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        ended = go(ask, out) => ended,
+        () = signals.next() => {
+            say("stopped");
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn go(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
     let scenario = Scenario::load()?;
     let folder = Folder::make(ask.folder.as_deref(), ask.keep)?;
     let speed = ask.speed.unwrap_or(if ask.headless { HEADLESS_SPEED } else { WATCHED_SPEED });

@@ -92,22 +92,14 @@ impl<'a> Run<'a> {
         Ok(Self { ask, out, clock, systems, traffic, hub, eye, folder, port, began: Instant::now(), kills })
     }
 
-    /// Runs to the end, or until Ctrl-C.
+    /// Runs to the end, if there is one.
     ///
     /// # Errors
     /// When something breaks down.
     pub async fn finish(mut self) -> Result<Exit, Failure> {
-        tokio::select! {
-            outcome = self.go() => {
-                let outcome = outcome?;
-                self.out.answer(&outcome, |page| outcome.page(page));
-                Ok(if outcome.is_right() { Exit::Done } else { Exit::Problems })
-            }
-            _ = tokio::signal::ctrl_c() => {
-                crate::input::say("stopped");
-                Ok(Exit::Done)
-            }
-        }
+        let outcome = self.go().await?;
+        self.out.answer(&outcome, |page| outcome.page(page));
+        Ok(if outcome.is_right() { Exit::Done } else { Exit::Problems })
     }
 
     async fn go(&mut self) -> Result<Outcome, Failure> {

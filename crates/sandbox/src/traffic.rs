@@ -44,7 +44,7 @@ pub struct Pace {
     pub orders: Option<u64>,
     /// Seconds between two orders, on the sandbox's clock.
     pub every_s: f64,
-    /// Whether people also edit in the ERP and the CRM by hand.
+    /// Whether people also edit in the ERP and the CRM by hand, and administrators meddle.
     pub edits: bool,
 }
 
@@ -177,12 +177,32 @@ impl Traffic {
         if self.random.random_bool(0.03) {
             self.give_back(systems)?;
         }
+        if self.pace.edits {
+            self.mischief(systems)?;
+        }
         if self.pace.edits && self.random.random_bool(0.02) {
             let known: Vec<&Placed> = self.placed.values().rev().take(50).collect();
             let email = &known[self.random.random_range(0..known.len())].email;
             let phone = format!("+4930{}", self.random.random_range(1_000_000..9_999_999));
             let done = systems.crm.act("edit_contact", &json!({"email": email, "phone": phone}));
             accepted(done, &mut self.refused)?;
+        }
+        Ok(())
+    }
+
+    /// What administrators do to those who only wanted to keep things in step.
+    fn mischief(&mut self, systems: &Systems) -> Result<(), Refusal> {
+        for action in ["revoke_tokens", "drop_subscriptions"] {
+            let chosen = systems.all()[self.random.random_range(0..3)];
+            if self.random.random_bool(0.005) && chosen.can(action) {
+                accepted(chosen.act(action, &json!({})), &mut self.refused)?;
+            }
+        }
+        if self.random.random_bool(0.01) && systems.erp.can("edit_order") {
+            let open = systems.erp.act("open_orders", &json!({}))?;
+            if let Some(order) = open.as_array().and_then(|all| all.first()) {
+                accepted(systems.erp.act("edit_order", &json!({"id": order["id"]})), &mut self.refused)?;
+            }
         }
         Ok(())
     }

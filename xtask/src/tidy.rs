@@ -37,7 +37,7 @@ const WALLS: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rusqlite", &["counterpart-store"]),
     ("vrl", &["counterpart-mapping"]),
-    ("reqwest", &["counterpart-connect", "counterpart-sandbox", "xtask"]),
+    ("reqwest", &["counterpart-connect", "xtask"]),
     ("lettre", &["counterpart-connect"]),
     ("axum", &["counterpart-web"]),
     ("counterpart-sandbox", &["counterpart"]),

@@ -59,8 +59,8 @@ pub fn answer(system: &System, request: &Value) -> Reply {
     let run = || -> Result<Value, Refusal> {
         let root = Node {
             system,
-            kind: if is_mutation { "Mutation" } else { "Query" }.to_owned(),
-            root: true,
+            kind: operation.object_type().to_string(),
+            root: Some(if is_mutation { "mutation" } else { "query" }),
             value: json!({"caller": request["caller"]}),
             refused: &std::cell::RefCell::new(None),
         };
@@ -98,7 +98,8 @@ pub fn answer(system: &System, request: &Value) -> Reply {
 struct Node<'s> {
     system: &'s System,
     kind: String,
-    root: bool,
+    /// What functions of the root begin with; none for other objects.
+    root: Option<&'static str>,
     value: Value,
     /// A refusal of the whole request, thrown by one of its fields.
     refused: &'s std::cell::RefCell<Option<Refusal>>,
@@ -111,14 +112,13 @@ impl ObjectValue for Node<'_> {
 
     fn resolve_field<'a>(&'a self, info: &'a ResolveInfo<'a>) -> Result<ResolvedValue<'a>, FieldError> {
         let name = info.field_name();
-        let function = match (self.root, self.kind.as_str()) {
-            (true, "Query") => format!("query_{name}"),
-            (true, _) => format!("mutation_{name}"),
-            (false, kind) => format!("{kind}_{name}"),
+        let function = match self.root {
+            Some(prefix) => format!("{prefix}_{name}"),
+            None => format!("{}_{name}", self.kind),
         };
         let value = if self.system.has(&function) {
             let arguments = to_script(&arguments(info));
-            let with = if self.root {
+            let with = if self.root.is_some() {
                 vec![arguments, to_script(&self.value["caller"])]
             } else {
                 vec![to_script(&self.value), arguments]
@@ -131,7 +131,7 @@ impl ObjectValue for Node<'_> {
                     return Err(FieldError { message });
                 }
             }
-        } else if self.root {
+        } else if self.root.is_some() {
             return Err(FieldError { message: format!("the emulator has no function {function}") });
         } else {
             self.value.get(name).cloned().unwrap_or(Value::Null)
@@ -157,7 +157,7 @@ impl<'s> Node<'s> {
                 ResolvedValue::object(Node {
                     system: self.system,
                     kind,
-                    root: false,
+                    root: None,
                     value,
                     refused: self.refused,
                 })

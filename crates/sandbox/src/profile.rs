@@ -26,9 +26,9 @@ pub struct Manifest {
     pub docs: Vec<String>,
     /// Programs in this order, as one.
     pub programs: Vec<String>,
-    /// GraphQL schema.
+    /// GraphQL schema, in these files.
     #[serde(default)]
-    pub schema: Option<String>,
+    pub schema: Vec<String>,
     /// How far its search index is behind, in milliseconds.
     #[serde(default)]
     pub search_lag_ms: i64,
@@ -150,7 +150,9 @@ impl Profile {
             })?;
         let programs: Vec<&str> =
             manifest.programs.iter().map(|name| file(name).map(String::as_str)).collect::<Result<_, _>>()?;
-        let schema = manifest.schema.as_deref().map(file).transpose()?.cloned();
+        let schema: Vec<&str> =
+            manifest.schema.iter().map(|name| file(name).map(String::as_str)).collect::<Result<_, _>>()?;
+        let schema = (!schema.is_empty()).then(|| schema.join("\n"));
         let routes = manifest.routes.iter().map(Matcher::new).collect::<Result<_, _>>()?;
         for limit in
             manifest.routes.iter().flat_map(|r| &r.limits).chain(manifest.cost.iter().map(|c| &c.limit))

@@ -28,6 +28,10 @@ pub fn to_script(value: &Value) -> Dynamic {
 
 /// The JSON value of a program's value. Functions and other things without one become null.
 pub fn to_json(value: &Dynamic) -> Value {
+    // What a closure captured is shared.
+    if value.is_shared() {
+        return to_json(&value.flatten_clone());
+    }
     if let Ok(b) = value.as_bool() {
         return Value::Bool(b);
     }

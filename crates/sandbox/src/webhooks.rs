@@ -7,6 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use counterpart_model::clock::Clock;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -15,16 +21,15 @@ use crate::System;
 use crate::host::Outgoing;
 use crate::value::{to_json, to_script};
 
+type Caller = Client<HttpConnector, Full<Bytes>>;
+
 /// How many are sent at a time.
 const AT_A_TIME: usize = 8;
 
 /// Sends until the system stops.
 pub async fn run(mut arrivals: mpsc::UnboundedReceiver<Outgoing>, system: Arc<System>) {
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_idle_timeout(Duration::from_secs(1))
-        .build()
-        .unwrap_or_default();
+    // Plain HTTP: it calls nobody but a hub on the same machine.
+    let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(1)).build_http();
     let free = Arc::new(Semaphore::new(AT_A_TIME));
     let mut tasks = JoinSet::new();
     loop {
@@ -69,7 +74,7 @@ struct Hook {
 }
 
 impl Hook {
-    async fn send(&self, system: &System, client: &reqwest::Client, free: &Semaphore) {
+    async fn send(&self, system: &System, client: &Caller, free: &Semaphore) {
         let settings = &system.profile.manifest.webhooks;
         let mut pauses = settings.retry_s.iter();
         let mut tries = 0;
@@ -90,19 +95,19 @@ impl Hook {
         }
     }
 
-    async fn once(&self, system: &System, client: &reqwest::Client, tries: u32, timeout: Duration) -> bool {
+    async fn once(&self, system: &System, client: &Caller, tries: u32, timeout: Duration) -> bool {
         let delivery = json!({"url": self.url, "body": self.body, "about": self.about, "tries": tries});
         // Not for one that was unsubscribed meanwhile: the program answers with nothing.
         let Ok(headers) = system.turn(&self.sign, vec![to_script(&delivery)]) else { return true };
         let Value::Object(headers) = to_json(&headers) else { return true };
-        let mut request = client.post(&self.url).timeout(timeout).body(self.body.clone());
-        request = request.header("content-type", "application/json");
+        let mut request = Request::post(&self.url).header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
-        match request.send().await {
-            Ok(answer) => answer.status().is_success(),
-            Err(_) => false,
+        let Ok(request) = request.body(Full::from(Bytes::from(self.body.clone()))) else { return true };
+        match tokio::time::timeout(timeout, client.request(request)).await {
+            Ok(Ok(answer)) => answer.status().is_success(),
+            _ => false,
         }
     }
 }

@@ -17,7 +17,7 @@ const MANIFEST: &str = r#"
 title = "Made up"
 docs = []
 programs = ["things.rhai"]
-schema = "schema.graphql"
+schema = ["schema.graphql"]
 search_lag_ms = 60000
 
 [[routes]]

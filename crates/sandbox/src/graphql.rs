@@ -3,6 +3,7 @@
 //! A field of the root is the function `query_NAME` or `mutation_NAME`; a field of an object is `TYPE_NAME` where the program
 //! has that, otherwise the object's own key. Never: lets through what the schema does not have.
 
+use apollo_compiler::ast::Value as Written;
 use apollo_compiler::executable::{Field, Operation, Selection, SelectionSet};
 use apollo_compiler::resolvers::{Execution, FieldError, ObjectValue, ResolveInfo, ResolvedValue};
 use apollo_compiler::validation::Valid;
@@ -62,6 +63,7 @@ pub fn answer(system: &System, request: &Value) -> Reply {
             kind: operation.object_type().to_string(),
             root: Some(if is_mutation { "mutation" } else { "query" }),
             value: json!({"caller": request["caller"]}),
+            variables,
             refused: &std::cell::RefCell::new(None),
         };
         let given = serde_json_bytes::Value::from(Value::Object(variables.clone()));
@@ -101,6 +103,7 @@ struct Node<'s> {
     /// What functions of the root begin with; none for other objects.
     root: Option<&'static str>,
     value: Value,
+    variables: &'s Map<String, Value>,
     /// A refusal of the whole request, thrown by one of its fields.
     refused: &'s std::cell::RefCell<Option<Refusal>>,
 }
@@ -117,7 +120,7 @@ impl ObjectValue for Node<'_> {
             None => format!("{}_{name}", self.kind),
         };
         let value = if self.system.has(&function) {
-            let arguments = to_script(&arguments(info));
+            let arguments = to_script(&arguments(info, self.variables));
             let with = if self.root.is_some() {
                 vec![arguments, to_script(&self.value["caller"])]
             } else {
@@ -159,6 +162,7 @@ impl<'s> Node<'s> {
                     kind,
                     root: None,
                     value,
+                    variables: self.variables,
                     refused: self.refused,
                 })
             }
@@ -176,19 +180,32 @@ fn is_composite(system: &System, kind: &str) -> bool {
 }
 
 /// A field's arguments, with directives that are not GraphQL's own as `@name`.
-fn arguments(info: &ResolveInfo<'_>) -> Value {
+fn arguments(info: &ResolveInfo<'_>, variables: &Map<String, Value>) -> Value {
     let mut all = serde_json::to_value(info.arguments()).unwrap_or_else(|_| json!({}));
     for directive in info.field_selections().iter().flat_map(|f| f.directives.iter()) {
         if !["include", "skip"].contains(&directive.name.as_str()) {
             let given: Map<String, Value> = directive
                 .arguments
                 .iter()
-                .map(|a| (a.name.to_string(), json!(a.value.to_string())))
+                .map(|a| (a.name.to_string(), plain(&a.value, variables)))
                 .collect();
             all[format!("@{}", directive.name)] = Value::Object(given);
         }
     }
     all
+}
+
+/// A directive's argument as JSON.
+fn plain(value: &Written, variables: &Map<String, Value>) -> Value {
+    match value {
+        Written::Variable(name) => variables.get(name.as_str()).cloned().unwrap_or(Value::Null),
+        Written::String(text) => json!(text),
+        Written::Boolean(yes) => json!(yes),
+        Written::Enum(name) => json!(name.as_str()),
+        Written::List(all) => all.iter().map(|v| plain(v, variables)).collect(),
+        Written::Null => Value::Null,
+        number => serde_json::from_str(&number.to_string()).unwrap_or(Value::Null),
+    }
 }
 
 /// What a document costs, taken from its limit; or the answer that there is not enough left.

@@ -1,10 +1,11 @@
 //! What a profile's program can do: its documents, the time, numbers, answers, messages to others. See `PROFILES.md` for the
 //! list with examples.
 //!
-//! Never: reads files, speaks to the network, or waits.
+//! Never: reads files; speaks to the network or waits, but for the one question of a handshake.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -23,7 +24,7 @@ use crate::clock::FastClock;
 use crate::profile::Profile;
 use crate::value::{to_json, to_script};
 use crate::world::{Condition, Selection, Test, World};
-use crate::{lock, odata};
+use crate::{lock, odata, webhooks};
 
 /// What a program's functions reach.
 pub struct Host {
@@ -381,6 +382,10 @@ fn answers(engine: &mut Engine, host: &Arc<Host>) {
             dispatch(&h, &context, request)
         },
     );
+    engine.register_fn("ask", |url: &str, seconds: i64| -> Map {
+        let (status, text) = webhooks::ask(url, Duration::from_secs(u64::try_from(seconds).unwrap_or(1)));
+        Map::from([("status".into(), i64::from(status).into()), ("text".into(), text.into())])
+    });
     engine.register_fn("connection", connection);
     engine.register_fn(
         "invoke",

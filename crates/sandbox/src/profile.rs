@@ -84,6 +84,10 @@ pub struct Webhooks {
     /// When a call that failed is tried again, in seconds after each try.
     #[serde(default)]
     pub retry_s: Vec<u64>,
+    /// Which answers are worth another try: how their status begins, such as `429` or `5`. None named: whatever is no success.
+    /// A call that is not answered at all always is.
+    #[serde(default)]
+    pub retry_on: Vec<String>,
     /// How long an answer is waited for, in seconds.
     #[serde(default = "five")]
     pub timeout_s: u64,
@@ -95,7 +99,7 @@ fn five() -> u64 {
 
 impl Default for Webhooks {
     fn default() -> Self {
-        Self { retry_s: Vec::new(), timeout_s: five() }
+        Self { retry_s: Vec::new(), retry_on: Vec::new(), timeout_s: five() }
     }
 }
 

@@ -196,10 +196,18 @@ impl System {
             Some((route, params)) => (Some(route.clone()), params),
             None => (None, Map::new()),
         };
+        // A name that comes several times has a list of values.
         let pairs = |text: &str| -> Map<String, Value> {
-            url::form_urlencoded::parse(text.as_bytes())
-                .map(|(k, v)| (k.into_owned(), Value::String(v.into_owned())))
-                .collect()
+            let mut all = Map::new();
+            for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+                let value = Value::String(value.into_owned());
+                match all.get_mut(name.as_ref()) {
+                    None => drop(all.insert(name.into_owned(), value)),
+                    Some(Value::Array(list)) => list.push(value),
+                    Some(first) => *first = json!([first.take(), value]),
+                }
+            }
+            all
         };
         let headers: BTreeMap<&str, &str> =
             parts.headers.iter().filter_map(|(k, v)| Some((k.as_str(), v.to_str().ok()?))).collect();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use counterpart_model::clock::Clock;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
@@ -26,10 +26,30 @@ type Caller = Client<HttpConnector, Full<Bytes>>;
 /// How many are sent at a time.
 const AT_A_TIME: usize = 8;
 
+fn caller() -> Caller {
+    // Plain HTTP: it calls nobody but a hub on the same machine.
+    Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(1)).build_http()
+}
+
+/// Asks another system something while its own caller waits, as handshakes do: a POST without a body. Status 0 says that there
+/// was no answer in time.
+pub fn ask(url: &str, time: Duration) -> (u16, String) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return (0, String::new()) };
+    let Ok(request) = Request::post(url).body(Full::from(Bytes::new())) else { return (0, String::new()) };
+    let answered = tokio::task::block_in_place(|| {
+        runtime.block_on(tokio::time::timeout(time, async {
+            let answer = caller().request(request).await.ok()?;
+            let status = answer.status().as_u16();
+            let body = answer.into_body().collect().await.ok()?.to_bytes();
+            Some((status, String::from_utf8_lossy(&body).into_owned()))
+        }))
+    });
+    answered.ok().flatten().unwrap_or_default()
+}
+
 /// Sends until the system stops.
 pub async fn run(mut arrivals: mpsc::UnboundedReceiver<Outgoing>, system: Arc<System>) {
-    // Plain HTTP: it calls nobody but a hub on the same machine.
-    let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(1)).build_http();
+    let client = caller();
     let free = Arc::new(Semaphore::new(AT_A_TIME));
     let mut tasks = JoinSet::new();
     loop {
@@ -66,6 +86,17 @@ async fn wait(system: &System, time: Duration) {
     tokio::time::sleep(system.host.clock.real(time)).await;
 }
 
+/// How a call went.
+enum Taken {
+    Yes,
+    Refused(u16),
+    Unanswered,
+}
+
+fn worth_another(retry_on: &[String], status: u16) -> bool {
+    retry_on.is_empty() || retry_on.iter().any(|begin| status.to_string().starts_with(begin))
+}
+
 struct Hook {
     url: String,
     sign: String,
@@ -84,8 +115,10 @@ impl Hook {
                 let _free = free.acquire().await;
                 self.once(system, client, tries, Duration::from_secs(settings.timeout_s)).await
             };
-            if taken {
-                return;
+            match taken {
+                Taken::Yes => return,
+                Taken::Refused(status) if !worth_another(&settings.retry_on, status) => break,
+                Taken::Refused(_) | Taken::Unanswered => {}
             }
             let Some(pause) = pauses.next() else { break };
             wait(system, Duration::from_secs(*pause)).await;
@@ -95,19 +128,25 @@ impl Hook {
         }
     }
 
-    async fn once(&self, system: &System, client: &Caller, tries: u32, timeout: Duration) -> bool {
+    async fn once(&self, system: &System, client: &Caller, tries: u32, timeout: Duration) -> Taken {
         let delivery = json!({"url": self.url, "body": self.body, "about": self.about, "tries": tries});
         // Not for one that was unsubscribed meanwhile: the program answers with nothing.
-        let Ok(headers) = system.turn(&self.sign, vec![to_script(&delivery)]) else { return true };
-        let Value::Object(headers) = to_json(&headers) else { return true };
+        let Ok(headers) = system.turn(&self.sign, vec![to_script(&delivery)]) else { return Taken::Yes };
+        let Value::Object(mut headers) = to_json(&headers) else { return Taken::Yes };
+        // Some bodies tell which try it is.
+        let body = match headers.remove("@body") {
+            Some(Value::String(body)) => body,
+            _ => self.body.clone(),
+        };
         let mut request = Request::post(&self.url).header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
-        let Ok(request) = request.body(Full::from(Bytes::from(self.body.clone()))) else { return true };
+        let Ok(request) = request.body(Full::from(Bytes::from(body))) else { return Taken::Yes };
         match tokio::time::timeout(timeout, client.request(request)).await {
-            Ok(Ok(answer)) => answer.status().is_success(),
-            _ => false,
+            Ok(Ok(answer)) if answer.status().is_success() => Taken::Yes,
+            Ok(Ok(answer)) => Taken::Refused(answer.status().as_u16()),
+            _ => Taken::Unanswered,
         }
     }
 }

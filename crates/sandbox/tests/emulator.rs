@@ -198,9 +198,9 @@ async fn graphql_is_held_against_the_schema_and_priced() {
     assert_eq!(rest["data"]["things"]["nodes"], json!([{"id": "3"}]));
     let unknown = graphql(&sandbox, "{ things { nodes { colour } } }", json!({})).await;
     assert!(unknown["errors"].to_string().contains("colour"), "{unknown}");
-    let renamed = "mutation { rename(id: \"1\", name: \"z\") @once(key: \"k\") { name key } }";
-    let renamed = graphql(&sandbox, renamed, json!({})).await;
-    assert_eq!(renamed["data"]["rename"]["name"], "z");
+    let renamed = "mutation($key: String!) { rename(id: \"1\", name: \"z\") @once(key: $key) { name key } }";
+    let renamed = graphql(&sandbox, renamed, json!({"key": "k"})).await;
+    assert_eq!(renamed["data"]["rename"], json!({"name": "z", "key": "k"}));
     let missing = graphql(&sandbox, "mutation { rename(id: \"9\", name: \"z\") { name } }", json!({})).await;
     assert_eq!(missing["errors"][0]["extensions"]["code"], "NOT_FOUND");
     assert_eq!(graphql(&sandbox, query, json!({"n": 100})).await["errors"][0]["message"], "too costly");

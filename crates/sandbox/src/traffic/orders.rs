@@ -71,12 +71,12 @@ impl Shelf {
     pub fn for_erp(&self) -> Value {
         let item = |i: &Item| {
             json!({
-                "sku": i.sku, "title": i.title, "price": i.price.to_string(), "tax": i.tax.to_string(),
+                "sku": i.sku, "title": i.title, "price": i.price.to_string(), "tax": format!("VAT{}", i.tax),
                 "stock": {"MAIN": i.stock.to_string()}, "unit": "PCS", "factor": "1",
             })
         };
         json!({
-            "currency": "EUR", "guest": true, "items": self.items.iter().map(item).collect::<Vec<_>>(),
+            "currency": "EUR", "guest": true, "prices_include_tax": true, "items": self.items.iter().map(item).collect::<Vec<_>>(),
             "locations": [{"code": "MAIN", "name": "Main warehouse"}],
             "tax_groups": [{"code": "VAT19", "rate": "19"}, {"code": "VAT7", "rate": "7"}],
         })

@@ -4,6 +4,7 @@
 
 mod bench;
 mod connector;
+mod contracts;
 mod demo;
 mod docs;
 mod program;
@@ -30,6 +31,8 @@ enum Chore {
     Real(real::Args),
     /// Builds the program and shows it at work between emulated systems.
     Demo(demo::Args),
+    /// Holds the connectors' requests against the vendors' published contracts, which lie outside the project.
+    Contracts(contracts::Args),
     /// Measures, with a baseline in the same run.
     Bench(bench::Args),
     /// Writes the generated pages under docs/, or checks them.
@@ -45,6 +48,7 @@ fn main() -> Result<()> {
         Chore::Test(args) => test::run(&args),
         Chore::Real(args) => real::run(&args),
         Chore::Demo(args) => demo::run(&args),
+        Chore::Contracts(args) => contracts::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Docs(args) => docs::run(&args),
         Chore::Tidy => tidy::run(),

@@ -26,6 +26,12 @@ pub enum Purpose {
 /// A delivery does not wait longer than this for its turn: it gives its lane back instead.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A wait that cannot be reckoned.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// By how much the dearest request is forgotten with each answer.
+const FADING: f64 = 0.99;
+
 /// One connection's budget.
 pub struct Budget {
     at_a_time: Arc<Semaphore>,
@@ -45,8 +51,32 @@ pub struct Permit {
 #[derive(Default)]
 struct State {
     sent: VecDeque<Instant>,
-    /// Left, of how many, until when, as an answer said.
-    told: Option<(f64, f64, Instant)>,
+    told: Option<Told>,
+    /// What the dearest request of late cost: less than that is as good as nothing for polling.
+    dearest: f64,
+}
+
+/// What an answer said of the budget.
+#[derive(Clone, Copy)]
+struct Told {
+    remaining: f64,
+    limit: f64,
+    at: Instant,
+    /// What comes back of it in each second of the wall's clock; otherwise it is whole again at `until`.
+    restore: Option<f64>,
+    until: Instant,
+}
+
+impl Told {
+    /// How long until there is so much; nothing when there is.
+    fn wait(&self, much: f64, now: Instant) -> Option<Duration> {
+        let Some(restore) = self.restore else {
+            return (self.until > now && self.remaining <= much).then(|| self.until.duration_since(now));
+        };
+        let level = self.remaining + restore * now.saturating_duration_since(self.at).as_secs_f64();
+        let lacking = much.min(self.limit) - level;
+        (lacking > 0.0).then(|| Duration::try_from_secs_f64(lacking / restore).unwrap_or(LONGEST))
+    }
 }
 
 /// What answers have said of the budget, for the status page.
@@ -99,6 +129,11 @@ impl Budget {
         }
     }
 
+    /// A real span as the clock has it.
+    pub fn shown(&self, real: Duration) -> Duration {
+        real.div_f64(self.clock.real(Duration::from_secs(1)).as_secs_f64())
+    }
+
     /// How long to wait; when not at all and `count`, the request is counted.
     fn must_wait(&self, purpose: Purpose, count: bool) -> Option<Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,34 +169,44 @@ impl Budget {
                 wait = Some(wait.map_or(left, |w| w.max(left)).max(Duration::from_millis(5)));
             }
         }
-        if let Some((remaining, limit, until)) = state.told {
-            let reserved = if purpose == Purpose::Polling { limit * self.limits.reserve } else { 0.0 };
-            if until > now && remaining <= reserved {
-                let left = until.duration_since(now);
-                wait = Some(wait.map_or(left, |w| w.max(left)));
+        if let Some(told) = state.told {
+            let reserved = if purpose == Purpose::Polling {
+                (told.limit * self.limits.reserve).max(state.dearest)
+            } else {
+                0.0
+            };
+            if let Some(left) = told.wait(reserved, now) {
+                wait = Some(wait.map_or(left, |w| w.max(left)).max(Duration::from_millis(5)));
             }
         }
         wait
     }
 
-    /// Takes note of what an answer says.
-    pub fn learn(&self, answer: &Answer) {
+    /// Takes note of what an answer says. Gives how long to wait until what it asked for would be there, where that can be
+    /// reckoned: of use when it was refused for want of it.
+    pub fn learn(&self, answer: &Answer) -> Option<Duration> {
         let places = &self.limits.read;
         let number = |place: &Option<crate::manifest::Location>| {
             place.as_ref().and_then(|p| read(p, answer)).and_then(|t| t.trim().parse::<f64>().ok())
         };
-        if let (Some(remaining), Some(limit)) = (number(&places.remaining), number(&places.limit)) {
-            let reset = number(&places.reset_s).unwrap_or(1.0).clamp(0.0, 86_400.0);
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let until = Instant::now() + self.clock.real(Duration::from_secs_f64(reset));
-            state.told = Some((remaining, limit, until));
-        }
+        let (remaining, limit) = (number(&places.remaining)?, number(&places.limit)?);
+        let reset = number(&places.reset_s).unwrap_or(1.0).clamp(0.0, 86_400.0);
+        let second = self.clock.real(Duration::from_secs(1)).as_secs_f64();
+        let restore = number(&places.restore_per_s).filter(|r| *r > 0.0).map(|r| r / second);
+        let at = Instant::now();
+        let told =
+            Told { remaining, limit, at, restore, until: at + Duration::from_secs_f64(reset * second) };
+        let cost = number(&places.cost);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.told = Some(told);
+        state.dearest = cost.unwrap_or(0.0).max(state.dearest * FADING).min(limit * 0.9);
+        told.restore.and(cost).and_then(|cost| told.wait(cost, at))
     }
 
     /// What answers have said last.
     pub fn reading(&self) -> Option<Reading> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.told.map(|(remaining, limit, _)| Reading { remaining, limit })
+        state.told.map(|told| Reading { remaining: told.remaining, limit: told.limit })
     }
 }
 
@@ -178,6 +223,23 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::UNIX_EPOCH
         }
+    }
+
+    /// So much of 100, whole again in 5 s.
+    fn told(remaining: f64, restore: Option<f64>, at: Instant) -> Told {
+        Told { remaining, limit: 100.0, at, restore, until: at + Duration::from_secs(5) }
+    }
+
+    #[test]
+    fn polling_waits_until_there_is_enough_for_the_dearest_request() {
+        let budget = budget(&Limits { reserve: 0.2, ..Limits::default() });
+        let now = Instant::now();
+        let mut state = State { told: Some(told(30.0, Some(10.0), now)), ..State::default() };
+        assert_eq!(budget.wait(&mut state, Purpose::Polling, now), None);
+        state.dearest = 80.0;
+        assert_eq!(budget.wait(&mut state, Purpose::Polling, now), Some(Duration::from_secs(5)));
+        assert_eq!(budget.wait(&mut state, Purpose::Delivery, now), None);
+        assert_eq!(budget.wait(&mut state, Purpose::Polling, now + Duration::from_secs(5)), None);
     }
 
     fn budget(limits: &Limits) -> Budget {
@@ -205,7 +267,7 @@ mod tests {
     fn what_an_answer_says_counts() {
         let budget = budget(&Limits::default());
         let now = Instant::now();
-        let mut state = State { told: Some((10.0, 100.0, now + Duration::from_secs(5))), ..State::default() };
+        let mut state = State { told: Some(told(10.0, None, now)), ..State::default() };
         assert_eq!(budget.wait(&mut state, Purpose::Polling, now), Some(Duration::from_secs(5)));
         assert_eq!(budget.wait(&mut state, Purpose::Delivery, now), None);
         assert_eq!(budget.wait(&mut state, Purpose::Polling, now + Duration::from_secs(6)), None);

@@ -13,10 +13,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::catalog::{Connector, MANIFEST};
-use crate::manifest::{Code, Idempotent, OperationName};
+use crate::manifest::{Code, Idempotent, Manifest, Operation, OperationName};
 use crate::reading::read_program;
 
 /// A sample: what came, and what must be made of it. It has either a `topic` or an `operation`.
+///
+/// With a `step` it is of the request that is made then: of an operation's step, or of a further read of `fetch:NAME`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
@@ -26,7 +28,7 @@ pub struct Sample {
     /// `order.upsert`: the sample is of that operation's result, or of one of its steps.
     #[serde(default)]
     pub operation: Option<String>,
-    /// The step whose request is expected.
+    /// The step, or further read, whose request is expected.
     #[serde(default)]
     pub step: Option<String>,
     /// Where it is from, and what it shows.
@@ -35,7 +37,7 @@ pub struct Sample {
     /// As it came; for an operation absent.
     #[serde(default)]
     pub body: Value,
-    /// What an operation's programs see.
+    /// What the programs of an operation or of a further read see.
     #[serde(default)]
     pub context: Value,
     /// Settings that the program sees; defaults are filled in.
@@ -49,6 +51,60 @@ pub struct Sample {
     pub now: Option<jiff::Timestamp>,
     /// The changes, hints, request or result expected.
     pub expect: Value,
+}
+
+impl Sample {
+    /// The program of the request that it is of; `None` when it is of something else.
+    pub(crate) fn request<'a>(&self, manifest: &'a Manifest) -> Result<Option<&'a Code>, String> {
+        let Some(step) = &self.step else { return Ok(None) };
+        match (&self.topic, &self.operation) {
+            (Some(topic), None) => {
+                let fetch = topic.strip_prefix("fetch:").and_then(|name| manifest.fetch.get(name));
+                let then = fetch.and_then(|f| f.then.iter().find(|t| t.name == *step));
+                then.map(|t| Some(&t.request)).ok_or_else(|| format!("{topic} has no further read `{step}`"))
+            }
+            (None, Some(name)) => {
+                let found = operation(manifest, name)?.steps.iter().find(|s| s.name == *step);
+                found.map(|s| Some(&s.request)).ok_or_else(|| format!("{name} has no step `{step}`"))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What its programs see as `%`.
+    pub(crate) fn meta(&self, manifest: &Manifest) -> Value {
+        let now = self.now.map_or_else(|| NOW.to_owned(), |at| at.to_string());
+        meta(manifest, self.settings.clone(), json!(self.maps), &now, self.topic.as_deref())
+    }
+}
+
+/// What programs take for the present time where a sample does not say it.
+pub(crate) const NOW: &str = "2026-01-01T00:00:00Z";
+
+/// What programs see as `%`: defaults are filled into the settings, maps that are not given are empty.
+pub(crate) fn meta(
+    manifest: &Manifest,
+    mut settings: serde_json::Map<String, Value>,
+    mut maps: Value,
+    now: &str,
+    topic: Option<&str>,
+) -> Value {
+    for (name, spec) in &manifest.settings {
+        if let (false, Some(default)) = (settings.contains_key(name), &spec.default) {
+            settings.insert(name.clone(), default.clone());
+        }
+    }
+    for name in manifest.reference_maps.keys() {
+        maps.as_object_mut().map(|m| m.entry(name.clone()).or_insert_with(|| json!({})));
+    }
+    json!({"settings": settings, "maps": maps, "connection": "sample", "now": now, "topic": topic})
+}
+
+/// The files under `samples/`, each with what it holds or why it is no sample.
+pub(crate) fn samples(connector: &Connector) -> impl Iterator<Item = (&String, serde_json::Result<Sample>)> {
+    let files =
+        connector.files.iter().filter(|(path, _)| path.starts_with("samples/") && path.ends_with(".json"));
+    files.map(|(path, text)| (path, serde_json::from_str(text)))
 }
 
 /// Everything that a folder lacks or gets wrong; its programs compile already, or it would not have been loaded.
@@ -71,16 +127,14 @@ pub fn check_folder(connector: &Arc<Connector>) -> Vec<Diagnostic> {
         say(&file, format!("there is no file `{name}` in the folder"));
     }
     let mut covered = BTreeSet::new();
-    for (path, text) in
-        connector.files.iter().filter(|(p, _)| p.starts_with("samples/") && p.ends_with(".json"))
-    {
-        match serde_json::from_str::<Sample>(text) {
+    for (path, sample) in samples(connector) {
+        match sample {
             Err(error) => say(path, format!("is no sample: {error}")),
             Ok(sample) => {
                 if let Err(message) = try_sample(connector, &sample) {
                     say(path, message);
                 }
-                covered.extend(sample.topic);
+                covered.extend(sample.topic.filter(|_| sample.step.is_none()));
             }
         }
     }
@@ -142,26 +196,16 @@ fn missing_documents(connector: &Connector) -> Vec<(String, String)> {
 
 fn try_sample(connector: &Connector, sample: &Sample) -> Result<(), String> {
     let manifest = &connector.manifest;
-    let mut settings = sample.settings.clone();
-    for (name, spec) in &manifest.settings {
-        if let (false, Some(default)) = (settings.contains_key(name), &spec.default) {
-            settings.insert(name.clone(), default.clone());
-        }
-    }
-    let mut maps = json!(sample.maps);
-    for name in manifest.reference_maps.keys() {
-        maps.as_object_mut().map(|m| m.entry(name.clone()).or_insert_with(|| json!({})));
-    }
-    let now = sample.now.map_or_else(|| "2026-01-01T00:00:00Z".to_owned(), |at| at.to_string());
-    let meta = json!({
-        "settings": settings, "maps": maps, "connection": "sample", "now": now, "topic": sample.topic,
-    });
+    let meta = sample.meta(manifest);
     let run = |code: &Code, input: &Value| {
         // Bodies pass the lossless reader in real life.
         let mut input = input.clone();
         make_lossless(&mut input);
         connector.programs.run(code, &input, &meta).map_err(|e| e.to_string())
     };
+    if let Some(code) = sample.request(manifest)? {
+        return compare(&sample.expect, &run(code, &sample.context)?);
+    }
     match (&sample.topic, &sample.operation) {
         (Some(topic), None) if topic.starts_with("webhook:") => {
             let hooks = manifest.webhooks.as_ref().ok_or("the connector has no webhooks")?;
@@ -176,20 +220,16 @@ fn try_sample(connector: &Connector, sample: &Sample) -> Result<(), String> {
             compare(&sample.expect, &output["changes"])
         }
         (None, Some(name)) => {
-            let key: OperationName = name.parse()?;
-            let operation =
-                manifest.operations.get(&key).ok_or_else(|| format!("there is no operation `{name}`"))?;
-            let code = match &sample.step {
-                None => &operation.result,
-                Some(step) => {
-                    let found = operation.steps.iter().find(|s| s.name == *step);
-                    &found.ok_or_else(|| format!("{name} has no step `{step}`"))?.request
-                }
-            };
+            let code = &operation(manifest, name)?.result;
             compare(&sample.expect, &run(code, &sample.context)?)
         }
         _ => Err("give either `topic` or `operation`".into()),
     }
+}
+
+pub(crate) fn operation<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Operation, String> {
+    let key: OperationName = name.parse()?;
+    manifest.operations.get(&key).ok_or_else(|| format!("there is no operation `{name}`"))
 }
 
 fn first(problems: Vec<Problem>) -> String {

@@ -513,7 +513,7 @@ impl Inner {
         }
         let permit = self.budget.take(purpose).await.map_err(|wait| {
             let message = "the connection's budget is used up for now".to_owned();
-            let retry_after = SignedDuration::try_from(wait).ok();
+            let retry_after = SignedDuration::try_from(self.budget.shown(wait)).ok();
             (Fault { class: ErrorClass::Throttled, message, field: None, retry_after }, None, false)
         })?;
         let sent = elsewhere.unwrap_or(&self.http).send(&plain, timeout).await;
@@ -529,10 +529,14 @@ impl Inner {
             let (fault, _, expired) = wrong(message, ErrorClass::Unknown);
             (fault, Some(status), expired)
         })?;
-        self.budget.learn(&answer);
+        let enough = self.budget.learn(&answer);
         match classify(manifest, &answer, kind) {
             Ok(()) => Ok(answer),
-            Err(fault) => {
+            Err(mut fault) => {
+                if fault.class == ErrorClass::Throttled {
+                    let told = enough.and_then(|wait| SignedDuration::try_from(self.budget.shown(wait)).ok());
+                    fault.retry_after = fault.retry_after.or(told);
+                }
                 let expired = fault.class == ErrorClass::Expired;
                 Err((fault, Some(answer.status), expired))
             }

@@ -21,6 +21,7 @@ pub mod places;
 mod polling;
 pub mod programs;
 mod reading;
+pub mod requests;
 mod settings;
 mod subscriptions;
 mod template;

@@ -242,6 +242,12 @@ pub async fn review(
     Ok(Next::GoOn)
 }
 
+/// Whether a record has come to exist there since the delivery was rendered.
+async fn is_there(job: &Job<'_>, record: RecordId) -> Result<bool, StoreError> {
+    let counterparts = job.shared.store.counterparts_of(record).await?;
+    Ok(counterparts.iter().any(|c| c.connection == job.link.name))
+}
+
 /// Waits for counterparts of other records; a person sees each blocker once, however many deliveries wait for it.
 pub async fn block(job: &Job<'_>, record: &Record, rendered: Rendered) -> Result<Next, StoreError> {
     let mut effects = rendered.effects;
@@ -250,7 +256,8 @@ pub async fn block(job: &Job<'_>, record: &Record, rendered: Rendered) -> Result
     let names = names_of(&blockers);
     for blocker in blockers {
         let name = blocker.label.clone().unwrap_or_else(|| blocker.id.to_string());
-        if on_its_way(job, blocker.id).await? {
+        // In this order: what was on its way a moment ago may be there now.
+        if on_its_way(job, blocker.id).await? || is_there(job, blocker.id).await? {
             continue;
         }
         effects.push(Effect::OpenReview(Box::new(NewReview {

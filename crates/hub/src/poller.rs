@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use counterpart_connect::connection::{Page, StreamInfo, Subscribed, WatchInfo};
+use counterpart_connect::connection::{CallError, Page, StreamInfo, Subscribed, WatchInfo};
 use counterpart_model::change::Channel;
+use counterpart_model::delivery::FailureClass;
 use counterpart_model::ids::ConnectionName;
 use counterpart_store::{Polled, PolledItem, PolledNames, StoreError};
 use jiff::{SignedDuration, Timestamp};
@@ -89,15 +90,15 @@ async fn poll(
             Ok(page) => page,
             Err(error) => {
                 note_failure(shared, link, &error).await?;
-                return Ok(());
+                return reading(shared, link, &stream.name, Some(&error)).await;
             }
         };
         note_success(shared, link).await?;
         cursor = Some(page.cursor.clone());
         let more = page.more;
         if let Some(fetch) = &stream.fetch {
-            if !named(shared, link, stream, fetch, &page, full).await? {
-                return Ok(());
+            if let Err(error) = named(shared, link, stream, fetch, &page, full).await? {
+                return reading(shared, link, &stream.name, Some(&error)).await;
             }
         } else {
             take(shared, link, stream, page).await?;
@@ -109,10 +110,34 @@ async fn poll(
             return Ok(());
         }
     }
+    reading(shared, link, &stream.name, None).await?;
     if full {
         let next = stream.full_interval.and_then(|every| SignedDuration::try_from(every).ok());
         let next = next.map(|every| shared.now() + every);
         shared.store.job_put(&full_job(link, stream), json!({}), next).await?;
+    }
+    Ok(())
+}
+
+/// Says once, and shows until it is over, that something was refused when it was read. Other failures are the connection's.
+async fn reading(
+    shared: &Shared,
+    link: &Link,
+    what: &str,
+    error: Option<&CallError>,
+) -> Result<(), StoreError> {
+    let refused = error.filter(|e| e.class == FailureClass::Rejected).map(|e| e.message.as_str());
+    if error.is_some() && refused.is_none() {
+        return Ok(());
+    }
+    if shared.health.reading(&link.name, what, refused) {
+        match refused {
+            Some(message) => {
+                tracing::error!(connection = %link.name, "{what} of {} cannot be read: {message}", link.name)
+            }
+            None => tracing::info!(connection = %link.name, "{what} of {} can be read again", link.name),
+        }
+        process::keep_health(shared, &link.name).await?;
     }
     Ok(())
 }
@@ -139,7 +164,7 @@ async fn take(shared: &Shared, link: &Link, stream: &StreamInfo, page: Page) -> 
 }
 
 /// Has the fetch read what a page named, less what was read before in the same version, and moves the cursor when
-/// that is durable. A full round takes no version's word. False when the system could not be read.
+/// that is durable. A full round takes no version's word.
 async fn named(
     shared: &Shared,
     link: &Link,
@@ -147,7 +172,7 @@ async fn named(
     fetch: &str,
     page: &Page,
     full: bool,
-) -> Result<bool, StoreError> {
+) -> Result<Result<(), CallError>, StoreError> {
     let (versioned, bare): (Vec<_>, Vec<_>) = page.names.iter().partition(|name| name.version.is_some());
     let mut named = PolledNames {
         connection: link.name.clone(),
@@ -165,11 +190,11 @@ async fn named(
         match process::fetch(shared, link, fetch, &ids, &BTreeSet::new(), Channel::Poll).await? {
             // What is named and cannot be read yet is asked for again while the look-back names it.
             Ok(missing) => named.names.retain(|(id, _)| !missing.contains(id)),
-            Err(_) => return Ok(false),
+            Err(error) => return Ok(Err(error)),
         }
     }
     shared.store.accept_named(named, &stream.name, page.cursor.clone()).await?;
-    Ok(true)
+    Ok(Ok(()))
 }
 
 fn full_job(link: &Link, stream: &StreamInfo) -> String {

@@ -128,6 +128,8 @@ struct State {
     throttled_until: Option<Timestamp>,
     down_since: Option<Timestamp>,
     message: Option<String>,
+    /// What is read and was refused, by name: the connection is up, and yet something does not come.
+    refused: BTreeMap<String, String>,
 }
 
 impl State {
@@ -215,6 +217,16 @@ impl Health {
         })
     }
 
+    /// Reading something was refused, or went well. True when that is news.
+    pub fn reading(&self, connection: &ConnectionName, what: &str, refused: Option<&str>) -> bool {
+        self.with(connection, |state| match refused {
+            Some(message) => {
+                state.refused.insert(what.to_owned(), message.to_owned()).as_deref() != Some(message)
+            }
+            None => state.refused.remove(what).is_some(),
+        })
+    }
+
     /// How a connection is.
     pub fn view(&self, connection: &ConnectionName) -> HealthView {
         self.with(connection, |state| {
@@ -224,7 +236,9 @@ impl Health {
             } else if let Some(since) = state.down_since {
                 HealthView { state: "down".into(), message: state.message.clone(), since: Some(since) }
             } else {
-                HealthView { state: "ok".into(), message: None, since: None }
+                let refused = state.refused.iter().next();
+                let message = refused.map(|(what, message)| format!("{what} cannot be read: {message}"));
+                HealthView { state: "ok".into(), message, since: None }
             }
         })
     }

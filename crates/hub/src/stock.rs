@@ -84,7 +84,11 @@ pub async fn republish(
 }
 
 async fn stock_records(shared: &Shared, item: RecordId, location: &str) -> Result<Vec<Record>, StoreError> {
-    let ids = shared.store.find_by_key(Kind::Stock, "stock", &stock_key(item, location)).await?;
+    let mut ids = shared.store.find_by_key(Kind::Stock, "stock", &stock_key(item, location)).await?;
+    if !location.is_empty() {
+        // A figure without a location is of all of them together.
+        ids.extend(shared.store.find_by_key(Kind::Stock, "stock", &stock_key(item, "")).await?);
+    }
     shared.store.records(ids).await
 }
 
@@ -193,7 +197,7 @@ pub async fn reckon(
         .reservations_for_item(item)
         .await?
         .into_iter()
-        .filter(|row| row.location == location)
+        .filter(|row| location.is_empty() || row.location == location)
         .collect();
     let buffer = active.links.get(store).map(|l| l.config.stock_buffer).unwrap_or_default();
     let input = StockInput {

@@ -87,7 +87,7 @@ pub fn answer(system: &System, request: &Value) -> Reply {
     match system.in_turn(run) {
         Ok(mut body) => {
             if !cost.is_null() {
-                body["extensions"] = json!({"cost": cost});
+                body["extensions"] = json!({"cost": settle(system, cost, &body["data"])});
             }
             fine(body)
         }
@@ -166,6 +166,10 @@ impl<'s> Node<'s> {
                     refused: self.refused,
                 })
             }
+            // A whole number is a Float where one is declared.
+            Value::Number(n) if kind == "Float" => {
+                ResolvedValue::leaf(serde_json_bytes::Value::from(json!(n.as_f64())))
+            }
             leaf => ResolvedValue::leaf(serde_json_bytes::Value::from(leaf)),
         }
     }
@@ -222,7 +226,11 @@ fn price(
     let told = |name: &str, standing: crate::limits::Standing| {
         json!({
             "requestedQueryCost": much,
-            "throttleStatus": {"maximumAvailable": standing.size, "currentlyAvailable": standing.left.floor(), "limit": name},
+            "throttleStatus": {
+                "maximumAvailable": standing.size,
+                "currentlyAvailable": standing.left.floor(),
+                "restoreRate": lock(&system.limits).refill(name),
+            },
         })
     };
     let ask = |function: &str, about: Value| -> Reply {
@@ -240,6 +248,29 @@ fn price(
     match taken {
         Ok(standing) => (told(&cost.limit, standing), None),
         Err(standing) => (Value::Null, Some(ask("too_fast", told(&cost.limit, standing)))),
+    }
+}
+
+/// Gives back what the query turned out not to cost: objects that it might have brought and did not.
+fn settle(system: &System, mut cost: Value, data: &Value) -> Value {
+    let (Some(price), Some(asked)) = (&system.profile.manifest.cost, cost["requestedQueryCost"].as_f64())
+    else {
+        return cost;
+    };
+    let actual = (objects(data) * price.object).min(asked);
+    lock(&system.limits).give_back(&price.limit, asked - actual);
+    cost["actualQueryCost"] = json!(actual);
+    if let Some(left) = cost["throttleStatus"]["currentlyAvailable"].as_f64() {
+        cost["throttleStatus"]["currentlyAvailable"] = json!(left + asked - actual);
+    }
+    cost
+}
+
+fn objects(value: &Value) -> f64 {
+    match value {
+        Value::Object(all) => 1.0 + all.values().map(objects).sum::<f64>(),
+        Value::Array(all) => all.iter().map(objects).sum(),
+        _ => 0.0,
     }
 }
 

@@ -56,6 +56,18 @@ impl Limits {
         Ok(Standing { left: standing.left - much, ..standing })
     }
 
+    /// Gives some of what was taken back: what a query turned out not to cost.
+    pub fn give_back(&mut self, name: &str, much: f64) {
+        if let Some(used) = self.0.get_mut(name) {
+            used.level = (used.level + much).min(used.limit.size);
+        }
+    }
+
+    /// How much comes back each second.
+    pub fn refill(&self, name: &str) -> f64 {
+        self.0.get(name).and_then(|used| used.limit.refill_per_s).unwrap_or(0.0)
+    }
+
     /// How a limit stands.
     pub fn standing(&mut self, name: &str, now: Timestamp) -> Option<Standing> {
         self.0.get_mut(name).map(|used| used.standing(1.0, now))

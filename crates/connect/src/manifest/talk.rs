@@ -99,6 +99,10 @@ pub struct LimitReadings {
     pub limit: Option<Location>,
     /// Seconds until it is whole again.
     pub reset_s: Option<Location>,
+    /// How much of it comes back each second, where it fills up bit by bit.
+    pub restore_per_s: Option<Location>,
+    /// What the request costs, where not all cost the same.
+    pub cost: Option<Location>,
 }
 
 /// A place in a message: a header or a path into its raw JSON body.

@@ -7,6 +7,7 @@ mod checks;
 mod folders;
 mod polling;
 mod reading;
+mod requests;
 mod server;
 mod session;
 mod subscriptions;

@@ -175,9 +175,13 @@ impl Counts {
 
     fn shipments(&mut self, store: &By<'_>, crm: &By<'_>, reports: &Reports) {
         for shipment in rows(&reports.erp["shipments"]) {
-            let (number, tracking) = (text(&shipment["reference"]), text(&shipment["tracking"]));
+            let number = text(&shipment["reference"]);
+            // An API that does not give the tracking number gives the shipment's own.
+            let names = [text(&shipment["tracking"]), text(&shipment["number"])];
+            let is_it = |told: &Value| names.iter().any(|name| !name.is_empty() && text(told).contains(name));
+            let tracking = names[0];
             let in_store = store.get(number).into_iter().flatten().flat_map(|o| rows(&o["shipments"]));
-            let found = in_store.filter(|s| rows(&s["tracking"]).any(|t| text(t) == tracking)).count();
+            let found = in_store.filter(|s| rows(&s["tracking"]).any(is_it)).count();
             match found {
                 0 => {
                     self.lost += 1;
@@ -188,8 +192,11 @@ impl Counts {
                     self.duplicated += n - 1;
                 }
             }
-            let in_crm = crm.get(number).into_iter().flatten().flat_map(|o| rows(&o["shipments"]));
-            if in_crm.filter(|t| text(t).contains(tracking)).count() > 0 {
+            let told = |o: &&Value| {
+                let tracked = rows(&o["shipments"]).flat_map(|s| rows(&s["tracking"])).any(is_it);
+                tracked || rows(&o["notes"]).any(is_it)
+            };
+            if crm.get(number).into_iter().flatten().filter(|o| told(o)).count() > 0 {
                 self.shipments_in_crm += 1;
             } else {
                 self.lost += 1;

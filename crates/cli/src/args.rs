@@ -146,6 +146,9 @@ pub struct Demo {
     /// How often the hub is killed, with --faults and --orders.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub kills: u8,
+    /// How late a webhook may come, in hours of the demo's time, with --faults. Waiting for rest takes that long.
+    #[arg(long, value_name = "HOURS", default_value_t = 3)]
+    pub latest_hours: u8,
     /// How long each system is down once, in minutes of the demo's time, with --faults.
     #[arg(long, value_name = "MINUTES")]
     pub down_minutes: Option<u16>,

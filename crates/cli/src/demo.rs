@@ -29,6 +29,7 @@ use folder::{Folder, Scenario};
 /// How fast time runs for people who watch, and without anyone watching.
 const WATCHED_SPEED: f64 = 10.0;
 const HEADLESS_SPEED: f64 = 30.0;
+const FAULTY_SPEED: f64 = 120.0;
 
 /// Runs it, to the end or until it is told to stop.
 ///
@@ -49,7 +50,12 @@ pub async fn demo(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
 async fn go(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
     let scenario = Scenario::load()?;
     let folder = Folder::make(ask.folder.as_deref(), ask.keep)?;
-    let speed = ask.speed.unwrap_or(if ask.headless { HEADLESS_SPEED } else { WATCHED_SPEED });
+    let usual = match (ask.headless, ask.faults) {
+        (true, true) => FAULTY_SPEED,
+        (true, false) => HEADLESS_SPEED,
+        (false, _) => WATCHED_SPEED,
+    };
+    let speed = ask.speed.unwrap_or(usual);
     let clock = FastClock::new(Timestamp::now(), speed);
     let port = free_port(ask.port)?;
     let systems = Systems {
@@ -58,7 +64,8 @@ async fn go(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
         crm: start(&scenario, "crm", clock, ask.seed, port).await?,
     };
     let every_s = ask.every.unwrap_or(if ask.headless { speed / 8.0 } else { speed * 2.0 });
-    let pace = Pace { orders: ask.orders, every_s, edits: ask.faults };
+    let pace =
+        Pace { orders: ask.orders, every_s, packed_after: run::packed_after(ask.faults), edits: ask.faults };
     let traffic = Traffic::new(clock, ask.seed, pace);
     let seeded = traffic.seed(&systems).map_err(broken)?;
     folder.configure(&scenario, &systems, &seeded, port)?;

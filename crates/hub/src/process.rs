@@ -145,7 +145,13 @@ async fn read(shared: &Shared, active: &Active, link: &Link, entry: &InboxEntry)
             apply::Outcome::Done => {}
             apply::Outcome::InReview => in_review = true,
             apply::Outcome::ParentUnknown(what) => {
-                if let Some(wait) = WAITS.get(usize::try_from(entry.tries).unwrap_or(usize::MAX)) {
+                let last = &WAITS[WAITS.len() - 1];
+                let mut wait = WAITS.get(usize::try_from(entry.tries).unwrap_or(usize::MAX));
+                if wait.is_none() && shared.store.orders_under_way(&link.name).await? {
+                    // It may be one that was made there and is not confirmed yet, however long that takes.
+                    wait = Some(last);
+                }
+                if let Some(wait) = wait {
                     return shared.store.inbox_defer(entry.id, shared.now() + *wait, &what).await;
                 }
                 filtered = Some(what);

@@ -44,6 +44,8 @@ pub struct Pace {
     pub orders: Option<u64>,
     /// Seconds between two orders, on the sandbox's clock.
     pub every_s: f64,
+    /// How long an order is in the ERP before it is packed.
+    pub packed_after: SignedDuration,
     /// Whether people also edit in the ERP and the CRM by hand, and administrators meddle.
     pub edits: bool,
 }
@@ -78,6 +80,8 @@ pub struct Traffic {
     buyers: Buyers,
     /// Everything that was placed, by number.
     pub placed: BTreeMap<String, Placed>,
+    /// When the warehouse saw an order first.
+    seen: BTreeMap<String, Timestamp>,
     next_order: Timestamp,
     next_shift: Timestamp,
     /// What was refused, which happens: an order that was shipped meanwhile cannot be cancelled.
@@ -98,6 +102,7 @@ impl Traffic {
             shelf: Shelf::new(),
             buyers: Buyers::default(),
             placed: BTreeMap::new(),
+            seen: BTreeMap::new(),
             next_order: now,
             next_shift: now + SHIFT,
             refused: 0,
@@ -259,9 +264,13 @@ impl Traffic {
 
     /// The warehouse ships what is open, some of it in parts.
     fn ship(&mut self, systems: &Systems) -> Result<(), Refusal> {
+        let now = self.clock.now();
         let open = systems.erp.act("open_orders", &json!({}))?;
         for order in open.as_array().into_iter().flatten() {
-            if !self.random.random_bool(0.6) {
+            // Nobody packs what came in a moment ago.
+            let id = order["id"].as_str().unwrap_or_default();
+            let seen = *self.seen.entry(id.to_owned()).or_insert(now);
+            if now.duration_since(seen) < self.pace.packed_after || !self.random.random_bool(0.6) {
                 continue;
             }
             let mut lines = Value::Null;

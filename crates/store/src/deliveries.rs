@@ -3,7 +3,7 @@
 //! Never: moves one (see `commit.rs`).
 
 use counterpart_model::delivery::{Attempt, Delivery, DeliveryState, Lane, NewDelivery};
-use counterpart_model::ids::{RecordId, RowId};
+use counterpart_model::ids::{ConnectionName, RecordId, RowId};
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
@@ -28,6 +28,21 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Whether orders are still on their way to a connection, or wait for a person.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub async fn orders_under_way(&self, connection: &ConnectionName) -> Result<bool, StoreError> {
+        let connection = connection.to_string();
+        self.read(move |db, _| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery \
+                       WHERE connection = ?1 AND kind = 'order' AND finished_at IS NULL)";
+            first(db, sql, [connection], |row| Ok(row.get::<_, bool>(0)?))
+        })
+        .await
+        .map(|found| found.unwrap_or(false))
     }
 
     /// Every delivery of a record, oldest first.

@@ -34,6 +34,11 @@ const AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// The warehouse works on for so long after the last order.
 const SHIPPING: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long an order is in the ERP before it is packed: where everything fails now and then it takes longer until it is whole.
+pub fn packed_after(faults: bool) -> SignedDuration {
+    if faults { SignedDuration::from_mins(90) } else { SignedDuration::from_mins(2) }
+}
+
 /// How often things go wrong with `--faults`.
 const WRONG: Rates = Rates {
     throttled: 0.02,
@@ -44,7 +49,7 @@ const WRONG: Rates = Rates {
     repeated: 0.05,
     late: 0.10,
     dropped: 0.03,
-    latest: Duration::from_secs(24 * 3600),
+    latest: Duration::ZERO,
 };
 
 /// A run under way.
@@ -116,7 +121,8 @@ impl<'a> Run<'a> {
                 self.hub.kill(&self.folder.config(), &self.folder.log(), self.clock, self.port).await?;
             }
         }
-        let until = self.clock.now() + SHIPPING;
+        // Orders that arrive late in the ERP are packed too.
+        let until = self.clock.now() + SHIPPING + packed_after(self.ask.faults) * 3;
         while self.clock.now() < until {
             self.traffic.step(&self.systems).map_err(broken)?;
             self.look(&mut screen).await?;
@@ -141,7 +147,9 @@ impl<'a> Run<'a> {
     fn go_wrong(&self) {
         let now = self.clock.now();
         for (n, sandbox) in (0_i64..).zip(self.systems.all()) {
-            sandbox.faults().set(WRONG);
+            sandbox
+                .faults()
+                .set(Rates { latest: Duration::from_secs(3600 * u64::from(self.ask.latest_hours)), ..WRONG });
             if let Some(down) = self.ask.down_minutes.filter(|m| *m > 0) {
                 let from = now + SignedDuration::from_mins(2 + n * (i64::from(down) + 5));
                 sandbox.faults().down(from, from + SignedDuration::from_mins(i64::from(down)));
@@ -190,7 +198,8 @@ impl<'a> Run<'a> {
     async fn outcome(&mut self, reports: &Reports, echoes: i64, converged: bool) -> Result<Outcome, Failure> {
         let status = self.eye.status().await?;
         let reviews = self.eye.reviews(ReviewQuery { limit: Some(10_000), ..ReviewQuery::default() }).await?;
-        let about = reviews.iter().filter_map(|r| r.about.as_deref()?.strip_prefix("order "));
+        let about =
+            reviews.iter().filter_map(|r| r.about.as_deref()?.split_once(' ').map(|(_, label)| label));
         let in_review: BTreeSet<String> = about.map(str::to_owned).collect();
         let mut faults_done = BTreeMap::new();
         let mut failures = Vec::new();

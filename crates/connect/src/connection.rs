@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use counterpart_mapping::program::{RunError, RunErrorKind};
 use counterpart_model::clock::Clock;
-use counterpart_model::delivery::FailureClass;
+use counterpart_model::delivery::{Action, FailureClass};
 use counterpart_model::ids::{ConnectionName, ExternalId};
 use counterpart_model::kind::Kind;
 use counterpart_model::record::Role;
@@ -23,7 +23,7 @@ use crate::catalog::Connector;
 use crate::classify::{Fault, classify};
 use crate::driver::{self, Answer};
 use crate::http::{Http, NoAnswer};
-use crate::manifest::{AuthScheme, Code, Driver, ErrorClass, Idempotent, Limits, RequestKind};
+use crate::manifest::{AuthScheme, Code, Driver, ErrorClass, Idempotent, Limits, OperationName, RequestKind};
 use crate::settings::{self, SpecProblem};
 use crate::template;
 
@@ -285,6 +285,12 @@ impl Connection {
             connector: spec.connector,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether it shows how an order stands: then payments, shipments and returns of it are changes to be written too.
+    pub fn follows_orders(&self) -> bool {
+        let amend = OperationName::new(Kind::Order, Action::Amend);
+        self.inner.connector.manifest.operations.get(&amend).is_some_and(|o| o.follows)
     }
 
     /// How many requests it takes at a time.

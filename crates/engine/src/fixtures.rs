@@ -30,6 +30,7 @@ pub(crate) fn flow(flow: &str, from: &str, to: &str, kind: Kind) -> Flow {
         allow: Vec::new(),
         freshness: Freshness::Transactional,
         include_unconfirmed: false,
+        follows: false,
         tolerance: Decimal::ZERO,
     }
 }

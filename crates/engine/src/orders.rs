@@ -22,6 +22,9 @@ pub enum OrderDecision {
 const AMENDABLE: &[&str] =
     &["lines", "charges", "totals", "sold_to", "ship_to", "bill_to", "delivery", "note"];
 
+/// Fields that say how an order stands: written where the target shows that.
+const STANDING: &[&str] = &["lifecycle", "lines", "totals", "tenders"];
+
 /// States of an order that is not binding yet.
 const UNCONFIRMED: &[&str] = &["draft", "quote", "pending_approval"];
 
@@ -57,7 +60,7 @@ pub fn order_action(
                 OrderDecision::Nothing("cancelled there already".into())
             } else if cancelled {
                 OrderDecision::Deliver(Action::Cancel)
-            } else if written.is_null() || taken_up || amends(written, &record.payload) {
+            } else if written.is_null() || taken_up || asks(written, &record.payload, flow) {
                 // Linked but never written by us: adopted, so it is brought into agreement.
                 OrderDecision::Deliver(if written.is_null() { Action::Upsert } else { Action::Amend })
             } else {
@@ -70,6 +73,12 @@ pub fn order_action(
 /// Whether two states of an order ask different things of a system.
 pub fn asks_for_more(before: &Value, now: &Value) -> bool {
     before["lifecycle"]["commercial"] != now["lifecycle"]["commercial"] || amends(before, now)
+}
+
+/// Whether the difference between what was written and what is asks anything of the flow's target.
+fn asks(written: &Value, now: &Value, flow: &Flow) -> bool {
+    amends(written, now)
+        || (flow.follows && STANDING.iter().any(|field| !same(&written[*field], &now[*field])))
 }
 
 /// Whether the difference between what was written and what is asks for an amendment.
@@ -143,6 +152,12 @@ mod tests {
         assert!(
             none(&decide(&paid, Some(&there("confirmed", "2")))),
             "payment and fulfilment are no amendment"
+        );
+        let view = Flow { follows: true, ..flow.clone() };
+        assert_eq!(
+            order_action(&paid, Some(&there("confirmed", "2")), &[], &view),
+            deliver(Action::Amend),
+            "but where the state of an order is shown they are written"
         );
     }
 

@@ -45,6 +45,8 @@ pub struct Flow {
     pub freshness: Freshness,
     /// Orders are delivered while still draft or pending.
     pub include_unconfirmed: bool,
+    /// The target shows how an order stands: whatever changes is written, not amendments alone.
+    pub follows: bool,
     /// Difference of totals that is put down to rounding, in the currency's major unit.
     pub tolerance: Decimal,
 }

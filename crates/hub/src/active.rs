@@ -91,7 +91,7 @@ impl Active {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let rules = rules(&config);
+        let rules = rules(&config, &links);
         Ok(Self { revision, config, rules, links, flows })
     }
 
@@ -214,7 +214,7 @@ fn unsupported(
     ))
 }
 
-fn rules(config: &Config) -> Rules {
+fn rules(config: &Config, links: &BTreeMap<ConnectionName, Arc<Link>>) -> Rules {
     let flows = config
         .flows
         .iter()
@@ -232,6 +232,7 @@ fn rules(config: &Config) -> Rules {
             allow: f.allow.clone(),
             freshness: f.freshness,
             include_unconfirmed: f.include_unconfirmed,
+            follows: links.get(&f.to).is_some_and(|link| link.connection.follows_orders()),
             tolerance: f.tolerance,
         })
         .collect();

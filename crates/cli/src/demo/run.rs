@@ -36,16 +36,16 @@ const SHIPPING: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long an order is in the ERP before it is packed: where everything fails now and then it takes longer until it is whole.
 pub fn packed_after(faults: bool) -> SignedDuration {
-    if faults { SignedDuration::from_mins(90) } else { SignedDuration::from_mins(2) }
+    if faults { SignedDuration::from_mins(90) } else { SignedDuration::from_mins(10) }
 }
 
 /// How often things go wrong with `--faults`.
 const WRONG: Rates = Rates {
     throttled: 0.02,
-    failed: 0.02,
-    broken: 0.01,
-    lost: 0.02,
-    inside: 0.01,
+    failed: 0.005,
+    broken: 0.005,
+    lost: 0.005,
+    inside: 0.005,
     repeated: 0.05,
     late: 0.10,
     dropped: 0.03,
@@ -246,5 +246,7 @@ impl<'a> Run<'a> {
 fn under_way(status: &Status) -> u64 {
     let open = ["ready", "unknown", "blocked"];
     let deliveries: u64 = open.iter().filter_map(|s| status.deliveries.get(*s)).sum();
-    deliveries + status.inbox.get("pending").copied().unwrap_or(0)
+    // What belongs to an order that waits for a person waits with it.
+    let waits = status.deliveries.get("in_review").is_some_and(|n| *n > 0);
+    deliveries + if waits { 0 } else { status.inbox.get("pending").copied().unwrap_or(0) }
 }

@@ -157,6 +157,9 @@ pub struct Operation {
     pub batch: Option<Batch>,
     /// Program: what came of it.
     pub result: Code,
+    /// For `order.amend`: the system shows how an order stands, so its payments, shipments and returns are written too.
+    #[serde(default)]
+    pub follows: bool,
 }
 
 /// One request of an operation.

@@ -76,6 +76,7 @@ pub(crate) fn rules() -> Rules {
         allow: Vec::new(),
         freshness: Freshness::Transactional,
         include_unconfirmed: false,
+        follows: false,
         tolerance: Decimal::ZERO,
     };
     let flows = vec![

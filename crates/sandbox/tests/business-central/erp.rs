@@ -37,6 +37,7 @@ impl Answer {
 impl Erp {
     /// Time goes by `rate` times as fast as outside.
     pub async fn start(rate: f64) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../connectors/business-central/emulator");
         let files: BTreeMap<String, String> = std::fs::read_dir(folder)
             .unwrap()

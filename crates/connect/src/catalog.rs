@@ -131,7 +131,7 @@ pub fn names(overlay: &BTreeMap<String, String>) -> Vec<String> {
 fn folders(overlay: &BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut folders = shipped();
     for (path, text) in overlay {
-        if let Some((folder, file)) = path.split_once('/') {
+        if let Some((folder, file)) = path.split_once('/').filter(|(_, file)| !file.starts_with(EMULATOR)) {
             folders.entry(folder.to_owned()).or_default().insert(file.to_owned(), text.clone());
         }
     }

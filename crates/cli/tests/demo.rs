@@ -42,7 +42,7 @@ fn a_small_run_comes_out_right() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, err) = run(
         folder.path(),
-        &["--headless", "--orders", "6", "--seed", "5", "--speed", "60", "--timeout", "400", "--json"],
+        &["--headless", "--orders", "6", "--seed", "5", "--speed", "40", "--timeout", "400", "--json"],
     );
     let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}\n{err}"));
     assert_eq!(code, 0, "{told:#}\n{err}");

@@ -25,6 +25,9 @@ use crate::output::Out;
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Real time between two kills while orders are shipped.
+const BETWEEN_KILLS: Duration = Duration::from_secs(10);
+
 /// Nothing may have changed for so long before it counts as rest: longer than any poll that moves goods or money.
 const REST: SignedDuration = SignedDuration::from_mins(15);
 
@@ -117,15 +120,20 @@ impl<'a> Run<'a> {
             self.look(&mut screen).await?;
             let placed = u64::try_from(self.traffic.placed.len()).unwrap_or(u64::MAX);
             if self.kills.first().is_some_and(|at| *at <= placed) {
-                self.kills.remove(0);
-                self.hub.kill(&self.folder.config(), &self.folder.log(), self.clock, self.port).await?;
+                self.kill().await?;
             }
         }
+        let mut killed = Instant::now();
         // Orders that arrive late in the ERP are packed too.
         let until = self.clock.now() + SHIPPING + packed_after(self.ask.faults) * 3;
         while self.clock.now() < until {
             self.traffic.step(&self.systems).map_err(broken)?;
             self.look(&mut screen).await?;
+            // Orders may be placed faster than a hub can be killed: the rest of it happens while they are shipped.
+            if !self.kills.is_empty() && killed.elapsed() >= BETWEEN_KILLS {
+                self.kill().await?;
+                killed = Instant::now();
+            }
         }
         for sandbox in self.systems.all() {
             sandbox.faults().set(Rates::default());
@@ -141,6 +149,11 @@ impl<'a> Run<'a> {
         }
         let after = Reports::ask(&self.systems).map_err(broken)?;
         self.outcome(&after, after.writes() - writes, converged).await
+    }
+
+    async fn kill(&mut self) -> Result<(), Failure> {
+        self.kills.remove(0);
+        self.hub.kill(&self.folder.config(), &self.folder.log(), self.clock, self.port).await
     }
 
     /// Faults from now on: at any time, and each system down once for a while.

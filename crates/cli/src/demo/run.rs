@@ -84,12 +84,14 @@ impl<'a> Run<'a> {
         folder: Folder,
         port: u16,
     ) -> Result<Self, Failure> {
-        let eye = Eye::open(&folder.config(), Arc::new(clock)).await?;
-        let problems: Vec<String> = eye.plan().await?.problems.iter().map(|p| format!("{p:?}")).collect();
+        let hand = Eye::open(&folder.config(), Arc::new(clock)).await?;
+        let problems: Vec<String> = hand.plan().await?.problems.iter().map(|p| format!("{p:?}")).collect();
         if !problems.is_empty() {
             return Err(Failure::problems("the demo's configuration cannot run", problems));
         }
-        eye.apply(None, "the demo").await?;
+        hand.apply(None, "the demo").await?;
+        // Opened after that, so that it knows what runs.
+        let eye = Eye::open(&folder.config(), Arc::new(clock)).await?;
         let hub = Hub::start(&folder.config(), &folder.log(), clock, port).await?;
         let kills = match (ask.faults, ask.orders) {
             (true, Some(orders)) => {

@@ -47,6 +47,7 @@ pub async fn run(args: Args, out: &Out) -> Answer {
         }
         Command::DemoHub { clock } => {
             let clock: FastClock = clock.parse().map_err(Failure::bad_input)?;
+            demo::end_with_the_demo();
             serve::serve(config, Arc::new(clock)).await
         }
         command => {

@@ -47,6 +47,15 @@ pub async fn demo(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
     }
 }
 
+/// Ends this process, a demo's hub, when the demo that started it is gone, even by `kill -9`.
+pub fn end_with_the_demo() {
+    std::thread::spawn(|| {
+        // Nothing is ever said there; the end of it is the demo's.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+}
+
 async fn go(ask: &args::Demo, out: &Out) -> Result<Exit, Failure> {
     let scenario = Scenario::load()?;
     let folder = Folder::make(ask.folder.as_deref(), ask.keep)?;

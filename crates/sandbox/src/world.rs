@@ -269,7 +269,7 @@ pub fn at<'a>(value: &'a Value, path: &[String]) -> &'a Value {
 }
 
 /// Which comes first, where that can be said.
-fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
+pub fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => Some(a.cmp(&b)),

@@ -181,7 +181,7 @@ async fn what_is_not_understood_is_refused() {
             json!({"customerId": guest, "externalDocumentNumber": "x".repeat(36)}),
             "Application_StringExceededLength",
         ),
-        (json!({"customerId": guest, "currencyCode": "XXX"}), "Application_DialogException"),
+        (json!({"customerId": guest, "currencyCode": "QQQ"}), "Application_DialogException"),
         (json!({"customerId": guest, "shipToCountry": "XX"}), "Internal_InvalidTableRelation"),
         (json!({"customerId": guest, "phoneNumber": "call me"}), "Application_FieldValidationException"),
         (json!({"customerId": guest, "orderDate": "02.03.2026"}), "BadRequest"),

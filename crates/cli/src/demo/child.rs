@@ -107,7 +107,8 @@ fn spawn(config: &Path, log: &Path, clock: FastClock) -> Result<Child, Failure> 
         .arg("demo-hub")
         .arg("--clock")
         .arg(clock.to_string());
-    command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
+    // Held as long as the demo lives, however it ends: the hub ends with it.
+    command.stdin(Stdio::piped()).stdout(log.try_clone().map_err(failed)?).stderr(log);
     // A signal from the terminal is for the demo, which stops the hub itself.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::world;
+
 /// An expression that holds for a row or not.
 #[derive(Debug, Clone)]
 pub enum Filter {
@@ -99,14 +101,12 @@ fn find<'a>(row: &'a Value, path: &str) -> &'a Value {
 /// Which comes first, where that can be said; moments as moments, texts without regard to case, as SQL Server does.
 pub fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64()?.partial_cmp(&b.as_f64()?),
-        (Value::String(a), Value::String(b)) => match (a.parse::<Timestamp>(), b.parse::<Timestamp>()) {
-            (Ok(a), Ok(b)) => Some(a.cmp(&b)),
-            _ => Some(a.to_lowercase().cmp(&b.to_lowercase())),
-        },
-        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-        (Value::Null, Value::Null) => Some(Ordering::Equal),
-        _ => None,
+        (Value::String(a), Value::String(b))
+            if a.parse::<Timestamp>().is_err() || b.parse::<Timestamp>().is_err() =>
+        {
+            Some(a.to_lowercase().cmp(&b.to_lowercase()))
+        }
+        _ => world::compare(a, b),
     }
 }
 
